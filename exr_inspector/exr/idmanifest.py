@@ -298,9 +298,7 @@ def _distances(cursor: _Cursor, coding: int) -> tuple[Callable[[], int], int]:
     return cursor.variable, 1
 
 
-def _entries(
-    cursor: _Cursor, coding: int, component_count: int, mapped: list[str]
-) -> Iterator[IdManifestEntry]:
+def _entries(cursor: _Cursor, coding: int, component_count: int, mapped: list[str]) -> Iterator[IdManifestEntry]:
     distance, distance_bytes = _distances(cursor, coding)
     count = cursor.count("the count of entries", element_bytes=distance_bytes + component_count)
     cursor.allowance.entries.spend(count)
