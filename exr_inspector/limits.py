@@ -28,6 +28,8 @@ class Limits(NamedTuple):
     max_channels: int = 1 << 16
     # Elements of one collection (floats, strings, ids); larger ones stay base64.
     max_elements: int = 1 << 20
+    # Elements of all collections of a header: each costs some hundred bytes as a record and in the document.
+    max_header_elements: int = 1 << 21
     # Over all parts: 16 times the reference's limit for one part; 128 MiB of offset table.
     max_chunks: int = 1 << 24
     # What one idmanifest may inflate to, and what its prefix-coded strings may expand to.

@@ -236,7 +236,7 @@ def _pack_preview(value: Mapping[str, Any]) -> bytes:
 
 
 def _pack_hinted_bytes(value: Mapping[str, Any]) -> bytes:
-    hint = value["type_hint"].encode()
+    hint: bytes = value["type_hint"].encode()
     return struct.pack("<I", len(hint)) + hint + from_base64(value["data"])
 
 

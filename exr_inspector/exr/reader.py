@@ -9,6 +9,7 @@ costs the next attribute.
 from __future__ import annotations
 
 import struct
+from functools import partial
 
 from exr_inspector.errors import (
     FormatError,
@@ -22,7 +23,8 @@ from exr_inspector.errors import (
 )
 from exr_inspector.exr import layout
 from exr_inspector.exr.attributes import TooManyElements
-from exr_inspector.exr.compiled import decoders, fixed, flaw_of
+from exr_inspector.exr.compiled import Decode, decoders, fixed, flaw_of
+from exr_inspector.exr.idmanifest import Allowance, decode_id_manifest
 from exr_inspector.limits import DEFAULT_LIMITS, Limits
 from exr_inspector.model import Attribute, ExrHeader, Flags, Opaque, Part
 
@@ -32,6 +34,9 @@ _KNOWN_BITS = (
     layout.VERSION_MASK | layout.TILED_FLAG | layout.LONG_NAMES_FLAG | layout.DEEP_FLAG | layout.MULTIPART_FLAG
 )
 SUPPORTED_VERSION = 2
+
+# Collections this small are bounded well enough by the number of attributes.
+_FEW_ELEMENTS_BYTES = 64
 
 SHORT_NAME_BYTES = 31
 LONG_NAME_BYTES = 255
@@ -93,7 +98,12 @@ class HeaderReader:
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
-        self._decoders = decoders(limits)
+        # All manifests of a header share one allowance: a thousand small ones must not cost a thousand limits.
+        decode_manifest = partial(decode_id_manifest, limits=limits, allowance=Allowance(limits))
+        self._decoders: dict[bytes, tuple[str, Decode]] = {
+            **decoders(limits),
+            b"idmanifest": ("idmanifest", decode_manifest),
+        }
         self._position = 0
         self._reading = "the magic number"
         self._version_field: int | None = None
@@ -102,6 +112,7 @@ class HeaderReader:
         self._parts: list[Part] = []
         self._attributes: list[Attribute] = []
         self._attribute_count = 0
+        self._element_count = 0
         self._problems: list[Problem] = []
         self._problems_left_out = 0
         self._is_done = False
@@ -212,6 +223,8 @@ class HeaderReader:
                 value = decode(payload)
             except (ValueFlaw, struct.error, TooManyElements, UnicodeDecodeError) as error:
                 name, type_name, value = self._flawed(error, position, raw_name, raw_type, payload)
+            if size > _FEW_ELEMENTS_BYTES and value.__class__ is tuple:
+                value = self._counted(value, payload, name, type_name, value_offset)
             if name_end - position > name_bytes or not 0 < type_end - name_end - 1 <= name_bytes:
                 self._check_names(name, type_name, position, name_end, type_end)
             append(new(Attribute, (name, type_name, value, position, value_offset, size)))
@@ -286,6 +299,18 @@ class HeaderReader:
         offset = position + len(raw_name) + len(raw_type) + 2 + _SIZE.size + flaw.value_offset
         self._add(Problem(flaw.code, flaw.message, *self._place(name, type_name, offset)))
         return name, type_name, Opaque(payload) if flaw.value is None else flaw.value
+
+    def _counted(
+        self, value: tuple[object, ...], payload: bytes, name: str, type_name: str, value_offset: int
+    ) -> object:
+        """A collection; its bytes if it has more elements than all collections of a header may have together."""
+        most = self._limits.max_header_elements
+        if self._element_count + len(value) > most:
+            message = f"the header's collections have more than {most} elements: kept as bytes"
+            self._add(Problem("value_limit", message, *self._place(name, type_name, value_offset)))
+            return Opaque(payload)
+        self._element_count += len(value)
+        return value
 
     def _check_names(self, name: str, type_name: str, position: int, name_end: int, type_end: int) -> None:
         place = self._place(name, type_name, position)
