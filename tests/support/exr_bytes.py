@@ -96,9 +96,7 @@ def pack_rational(numerator: int, denominator: int) -> bytes:
     return struct.pack("<iI", numerator, denominator)
 
 
-def pack_tiledesc(
-    x_size: int, y_size: int, level_mode: int = ONE_LEVEL, rounding_mode: int = ROUND_DOWN
-) -> bytes:
+def pack_tiledesc(x_size: int, y_size: int, level_mode: int = ONE_LEVEL, rounding_mode: int = ROUND_DOWN) -> bytes:
     """The level mode is the low nibble, the rounding mode the high one."""
     return struct.pack("<IIB", x_size, y_size, level_mode | rounding_mode << 4)
 
@@ -238,9 +236,7 @@ def levels(width: int, height: int, mode: int, rounding: int) -> list[tuple[int,
         return [(0, 0, width, height)]
     if mode == MIPMAP:
         return [(n, n, size(width, n), size(height, n)) for n in range(count(max(width, height)))]
-    return [
-        (x, y, size(width, x), size(height, y)) for y in range(count(height)) for x in range(count(width))
-    ]
+    return [(x, y, size(width, x), size(height, y)) for y in range(count(height)) for x in range(count(width))]
 
 
 def tiles_of(
@@ -294,8 +290,7 @@ def build(flags: int, parts: Sequence[PartBytes]) -> Built:
     multipart = bool(flags & MULTIPART)
     head = start(flags) + b"".join(header(part.attributes) for part in parts) + (b"\0" if multipart else b"")
     chunks = [
-        [(pack_i32(index) if multipart else b"") + chunk for chunk in part.chunks]
-        for index, part in enumerate(parts)
+        [(pack_i32(index) if multipart else b"") + chunk for chunk in part.chunks] for index, part in enumerate(parts)
     ]
     counts = [len(part) for part in chunks]
     table_offsets = tuple(accumulate((8 * count for count in counts[:-1]), initial=len(head)))
@@ -332,8 +327,7 @@ def scanline_part(
     lines = LINES_PER_CHUNK[compression]
     ys = range(0, height, lines)
     chunks = [
-        scanline_chunk(y, bytes(6 * width * min(lines, height - y) if chunk_bytes is None else chunk_bytes))
-        for y in ys
+        scanline_chunk(y, bytes(6 * width * min(lines, height - y) if chunk_bytes is None else chunk_bytes)) for y in ys
     ]
     attributes = minimal_attributes(
         width=width,
@@ -398,9 +392,7 @@ def deep_tiled_part(
     return PartBytes(attributes, chunks)
 
 
-def scanline_file(
-    width: int = 4, height: int = 4, *, compression: int = 0, chunk_bytes: int | None = None
-) -> Built:
+def scanline_file(width: int = 4, height: int = 4, *, compression: int = 0, chunk_bytes: int | None = None) -> Built:
     """A complete flat scanline file."""
     return build(0, [scanline_part(width, height, compression=compression, chunk_bytes=chunk_bytes)])
 
