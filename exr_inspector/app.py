@@ -141,4 +141,4 @@ def _inspected(source: Source, settings: InspectConfig, limits: Limits, problems
 
 
 def _file_bytes(loading: _Loading, source: Source) -> FileBytes:
-    return FileBytes(loading.data, source.read, source.size_bytes, source.is_random)
+    return FileBytes(loading.data, source.read, source.size_bytes, is_random=source.is_random)

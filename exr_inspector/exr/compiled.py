@@ -9,8 +9,8 @@ result equal to `attributes.interpret` on every payload.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 
@@ -40,7 +40,7 @@ from exr_inspector.exr.attributes import (
     record_of,
     size_message,
 )
-from exr_inspector.limits import Limits
+from exr_inspector.limits import KIB, MIB, Limits
 
 Read = Callable[[bytes], Any]
 Decode = Callable[[bytes], Any]
@@ -86,6 +86,15 @@ def fixed(*declarations: Construct) -> struct.Struct:
     return run
 
 
+def _maker(declaration: Construct) -> Callable[[Iterable[Any]], Any]:
+    """Makes the declaration's record of as many values as it has fields: `_make` without its Python frame."""
+    return partial(tuple.__new__, record_of(declaration))
+
+
+_strict = bytes.decode
+_replacing = partial(bytes.decode, errors="replace")
+
+
 # ---- Shapes ------------------------------------------------------------------------------------------------
 # Each takes a declaration and limits, and returns its reader, or None if the declaration is of another shape.
 
@@ -109,7 +118,7 @@ def _fixed_record(declaration: Construct, _limits: Limits) -> Read | None:
     run = fixed_run(_fields(declaration))
     if run is None:
         return None
-    make, unpack = record_of(declaration)._make, run.unpack
+    make, unpack = _maker(declaration), run.unpack
     return lambda payload: make(unpack(payload))
 
 
@@ -121,7 +130,7 @@ def _record_of_records(declaration: Construct, _limits: Limits) -> Read | None:
     run = fixed_run(_fields(fields[0]))
     if run is None:
         return None
-    make, make_inner = record_of(declaration)._make, record_of(fields[0])._make
+    make, make_inner = _maker(declaration), _maker(fields[0])
     iter_unpack, size = run.iter_unpack, run.size * len(fields)
 
     def read(payload: bytes) -> Any:
@@ -157,7 +166,7 @@ def _fixed_then_bytes(declaration: Construct, _limits: Limits) -> Read | None:
     run = fixed_run(fields[:-1])
     if run is None or fields[-1] is not GreedyBytes:
         return None
-    make, unpack_from, size = record_of(declaration)._make, run.unpack_from, run.size
+    make, unpack_from, size = _maker(declaration), run.unpack_from, run.size
     return lambda payload: make((*unpack_from(payload), payload[size:]))
 
 
@@ -229,10 +238,10 @@ def _list_of_named_records(declaration: Construct, limits: Limits) -> Read | Non
     run = fixed_run(fields[1:])
     if run is None or not isinstance(fields[0], NullTerminated):
         return None
-    make, unpack_from, size = record_of(element)._make, run.unpack_from, run.size
+    make, unpack_from, size = _maker(element), run.unpack_from, run.size
     most = element_limit(element, limits)
 
-    def read_with(payload: bytes, errors: str) -> Elements:
+    def read_with(payload: bytes, decode: Callable[[bytes], str]) -> Elements:
         records: list[Any] = []
         append, find = records.append, payload.find
         last_start = len(payload) - size
@@ -243,16 +252,15 @@ def _list_of_named_records(declaration: Construct, limits: Limits) -> Read | Non
                 break
             if len(records) == most:
                 raise TooManyElements
-            end += 1
-            append(make((payload[start : end - 1].decode("utf-8", errors), *unpack_from(payload, end))))
-            start = end + size
-        return Elements(tuple(records), payload[start:], errors != "strict")
+            append(make((decode(payload[start:end]), *unpack_from(payload, end + 1))))
+            start = end + 1 + size
+        return Elements(tuple(records), payload[start:], decode is not _strict)
 
     def read(payload: bytes) -> Elements:
         try:
-            return read_with(payload, "strict")
+            return read_with(payload, _strict)
         except UnicodeDecodeError:
-            return read_with(payload, "replace")
+            return read_with(payload, _replacing)
 
     return read
 
@@ -293,10 +301,42 @@ def _decoder(attribute_type: AttributeType, limits: Limits) -> Decode:
     return lambda payload: meaning(read(payload), limits)
 
 
+class Decoders:
+    """The decoders of all `ATTRIBUTE_TYPES` under one set of limits, and a bounded memory of what they gave.
+
+    The attributes of a part repeat in the next part, and those of a frame in the next frame, byte for byte.
+    Values are immutable, so that an attribute seen before is not decoded again (docs/decisions/0004). The memory
+    holds whole attributes without flaws; it is emptied when their bytes exceed `MEMORY_BYTES`.
+    """
+
+    MEMORY_BYTES = MIB
+    LONGEST_REMEMBERED_BYTES = 4 * KIB
+
+    def __init__(self, limits: Limits) -> None:
+        # Type name as it stands in the file → (type name, decoder).
+        self.by_type = {name.encode(): (name, _decoder(row, limits)) for name, row in ATTRIBUTE_TYPES.items()}
+        # An attribute's bytes, name to end of value → (name, type name, value).
+        self.memory: dict[bytes, tuple[str, str, Any]] = {}
+        self._memory_bytes = 0
+
+    def remember(self, attribute_bytes: bytes, decoded: tuple[str, str, Any]) -> None:
+        """Keeps an attribute without flaws."""
+        self._memory_bytes += len(attribute_bytes)
+        if self._memory_bytes > self.MEMORY_BYTES:
+            self.forget()
+            self._memory_bytes = len(attribute_bytes)
+        self.memory[attribute_bytes] = decoded
+
+    def forget(self) -> None:
+        """Empties the memory."""
+        self.memory.clear()
+        self._memory_bytes = 0
+
+
 @lru_cache(maxsize=8)
-def decoders(limits: Limits) -> dict[bytes, tuple[str, Decode]]:
-    """Type name as it stands in the file → (type name, decoder), for all of `ATTRIBUTE_TYPES`."""
-    return {name.encode(): (name, _decoder(row, limits)) for name, row in ATTRIBUTE_TYPES.items()}
+def decoders(limits: Limits) -> Decoders:
+    """The decoders under these limits."""
+    return Decoders(limits)
 
 
 def flaw_of(error: Exception, type_name: str, payload: bytes, limits: Limits) -> ValueFlaw:

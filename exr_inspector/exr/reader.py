@@ -9,7 +9,7 @@ costs the next attribute.
 from __future__ import annotations
 
 import struct
-from functools import partial
+from typing import Any
 
 from exr_inspector.errors import (
     FormatError,
@@ -23,13 +23,15 @@ from exr_inspector.errors import (
 )
 from exr_inspector.exr import layout
 from exr_inspector.exr.attributes import TooManyElements
-from exr_inspector.exr.compiled import Decode, decoders, fixed, flaw_of
+from exr_inspector.exr.compiled import Decoders, decoders, fixed, flaw_of
 from exr_inspector.exr.idmanifest import Allowance, decode_id_manifest
 from exr_inspector.limits import DEFAULT_LIMITS, Limits
 from exr_inspector.model import Attribute, ExrHeader, Flags, Opaque, Part
 
 _FILE_START = fixed(layout.FileStart)
 _SIZE = fixed(layout.Attribute.size)
+_SIZE_BYTES = _SIZE.size
+_LONGEST_REMEMBERED_BYTES = Decoders.LONGEST_REMEMBERED_BYTES
 _KNOWN_BITS = (
     layout.VERSION_MASK | layout.TILED_FLAG | layout.LONG_NAMES_FLAG | layout.DEEP_FLAG | layout.MULTIPART_FLAG
 )
@@ -98,12 +100,8 @@ class HeaderReader:
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
-        # All manifests of a header share one allowance: a thousand small ones must not cost a thousand limits.
-        decode_manifest = partial(decode_id_manifest, limits=limits, allowance=Allowance(limits))
-        self._decoders: dict[bytes, tuple[str, Decode]] = {
-            **decoders(limits),
-            b"idmanifest": ("idmanifest", decode_manifest),
-        }
+        self._decoders = decoders(limits)
+        self._allowance: Allowance | None = None
         self._position = 0
         self._reading = "the magic number"
         self._version_field: int | None = None
@@ -111,10 +109,10 @@ class HeaderReader:
         self._name_bytes = LONG_NAME_BYTES
         self._parts: list[Part] = []
         self._attributes: list[Attribute] = []
-        self._attribute_count = 0
+        self._attributes_left = limits.max_attributes
         self._element_count = 0
         self._problems: list[Problem] = []
-        self._problems_left_out = 0
+        self._problem_count = 0
         self._is_done = False
 
     # ---- Results -------------------------------------------------------------------------------------------
@@ -135,8 +133,9 @@ class HeaderReader:
         if self._attributes:
             parts = [*parts, _part(len(parts), self._attributes)]
         problems = tuple(self._problems)
-        if self._problems_left_out:
-            problems += (Problem("limit_problems", f"{self._problems_left_out} more problems are not listed"),)
+        left_out = self._problem_count - len(problems)
+        if left_out:
+            problems += (Problem("limit_problems", f"{left_out} more problems are not listed"),)
         field = self._version_field or 0
         version = field & layout.VERSION_MASK
         return ExrHeader(version, decode_flags(field), tuple(parts), data[: self._position], problems)
@@ -197,41 +196,57 @@ class HeaderReader:
     def _read_attributes(self, data: bytes) -> int:
         """Reads attributes up to the end of the part. Returns 0 there, else the number of bytes needed."""
         # The loop that every attribute of every file goes through: its names are local, its steps are inline.
-        find, unpack_size, decoder_of = data.find, _SIZE.unpack_from, self._decoders.get
+        find, unpack_size, recall = data.find, _SIZE.unpack_from, self._decoders.memory.get
         append, new = self._attributes.append, tuple.__new__
-        end_of_data, name_bytes, longest = len(data), self._name_bytes, self._limits.max_name_bytes
-        most_bytes = self._limits.max_header_bytes
+        longest, end_of_data = self._limits.max_name_bytes, len(data)
+        last_end = min(end_of_data, self._limits.max_header_bytes)
         position = self._position
-        while True:
+        for _ in range(self._attributes_left - len(self._attributes)):
             name_end = find(0, position, position + longest + 1)
             if name_end == position:
                 self._position = position + 1
                 return 0
             type_end = find(0, name_end + 1, name_end + longest + 2) if name_end > 0 else -1
-            value_offset = type_end + 1 + _SIZE.size
+            value_offset = type_end + 1 + _SIZE_BYTES
             if type_end < 0 or value_offset > end_of_data:
-                return self._need_names(data, position, name_end, type_end)
+                self._position = position
+                return self._need_names(data, name_end, type_end)
             (size,) = unpack_size(data, type_end + 1)
             end = value_offset + size
-            if size < 0 or end > most_bytes or end > end_of_data:
-                return self._need_value(data, position, value_offset, size)
-            raw_name, raw_type = data[position:name_end], data[name_end + 1 : type_end]
-            payload = data[value_offset:end]
-            try:
-                name = raw_name.decode()
-                type_name, decode = decoder_of(raw_type) or (raw_type.decode(), Opaque)
-                value = decode(payload)
-            except (ValueFlaw, struct.error, TooManyElements, UnicodeDecodeError) as error:
-                name, type_name, value = self._flawed(error, position, raw_name, raw_type, payload)
+            if size < 0 or end > last_end:
+                self._position = position
+                return self._need_value(data, value_offset, size)
+            known = recall(data[position:end]) if size <= _LONGEST_REMEMBERED_BYTES else None
+            name, type_name, value = known or self._decode(data, position, name_end, type_end, end)
             if size > _FEW_ELEMENTS_BYTES and value.__class__ is tuple:
-                value = self._counted(value, payload, name, type_name, value_offset)
-            if name_end - position > name_bytes or not 0 < type_end - name_end - 1 <= name_bytes:
-                self._check_names(name, type_name, position, name_end, type_end)
+                value = self._counted(value, data[value_offset:end], name, type_name, value_offset)
             append(new(Attribute, (name, type_name, value, position, value_offset, size)))
-            self._attribute_count += 1
-            if self._attribute_count > self._limits.max_attributes:
-                raise self._limit("limit_attributes", f"more than {self._limits.max_attributes} attributes")
-            self._position = position = end
+            position = end
+        self._position = position
+        raise self._limit("limit_attributes", f"more than {self._limits.max_attributes} attributes")
+
+    def _decode(self, data: bytes, position: int, name_end: int, type_end: int, end: int) -> tuple[str, str, Any]:
+        """Name, type and value of an attribute that was not seen before."""
+        raw_name, raw_type = data[position:name_end], data[name_end + 1 : type_end]
+        payload = data[type_end + 1 + _SIZE_BYTES : end]
+        problem_count = self._problem_count
+        try:
+            name = raw_name.decode()
+            type_name, decode = self._decoders.by_type.get(raw_type) or (raw_type.decode(), Opaque)
+            value = decode(payload) if raw_type != b"idmanifest" else self._decode_id_manifest(payload)
+        except (ValueFlaw, struct.error, TooManyElements, UnicodeDecodeError) as error:
+            name, type_name, value = self._flawed(error, position, raw_name, raw_type, payload)
+        self._check_names(name, type_name, position, max(len(raw_name), len(raw_type)))
+        is_small = end - position <= _LONGEST_REMEMBERED_BYTES and raw_type != b"idmanifest"
+        if is_small and problem_count == self._problem_count:
+            self._decoders.remember(data[position:end], (name, type_name, value))
+        return name, type_name, value
+
+    def _decode_id_manifest(self, payload: bytes) -> object:
+        """All manifests of a header share one allowance: a thousand small ones must not cost a thousand limits."""
+        if self._allowance is None:
+            self._allowance = Allowance(self._limits)
+        return decode_id_manifest(payload, self._limits, self._allowance)
 
     def _end_part(self) -> None:
         """Closes the part whose terminator was just read; an empty one ends the list of a multipart file."""
@@ -240,15 +255,16 @@ class HeaderReader:
             self._is_done = not self._is_multipart
             if len(self._parts) > self._limits.max_parts:
                 raise self._limit("limit_parts", f"more than {self._limits.max_parts} parts")
+            self._attributes_left -= len(self._attributes)
             self._attributes = []
         else:
             self._is_done = True
 
     # ---- More bytes, or an error ---------------------------------------------------------------------------
 
-    def _need_names(self, data: bytes, position: int, name_end: int, type_end: int) -> int:
+    def _need_names(self, data: bytes, name_end: int, type_end: int) -> int:
         """The attribute's name, type or size is not all there: how many bytes are needed at least."""
-        longest = self._limits.max_name_bytes
+        position, longest = self._position, self._limits.max_name_bytes
         if type_end >= 0 and name_end >= 0:
             self._reading = "an attribute's size"
             return type_end + 1 + _SIZE.size
@@ -262,8 +278,9 @@ class HeaderReader:
             return position + 1
         return len(data) + (1 if name_end >= 0 else 2) + _SIZE.size
 
-    def _need_value(self, data: bytes, position: int, value_offset: int, size: int) -> int:
+    def _need_value(self, data: bytes, value_offset: int, size: int) -> int:
         """The attribute's value is not all there, or cannot be."""
+        position = self._position
         name_end = data.index(0, position)
         name = data[position:name_end].decode(errors="replace")
         type_name = data[name_end + 1 : value_offset - _SIZE.size - 1].decode(errors="replace")
@@ -291,7 +308,7 @@ class HeaderReader:
         if isinstance(error, UnicodeDecodeError):
             self._add(Problem("name_text", "the name or type is not UTF-8", *self._place(name, type_name, position)))
             try:
-                _, decode = self._decoders.get(raw_type) or (type_name, Opaque)
+                _, decode = self._decoders.by_type.get(raw_type) or (type_name, Opaque)
                 return name, type_name, decode(payload)
             except (ValueFlaw, struct.error, TooManyElements) as second:
                 error = second
@@ -312,23 +329,20 @@ class HeaderReader:
         self._element_count += len(value)
         return value
 
-    def _check_names(self, name: str, type_name: str, position: int, name_end: int, type_end: int) -> None:
-        place = self._place(name, type_name, position)
-        longest = max(name_end - position, type_end - name_end - 1)
-        if longest > self._name_bytes:
-            message = f"a name of {longest} bytes; the file's flags allow {self._name_bytes}"
-            self._add(Problem("name_long", message, *place))
-        if type_end == name_end + 1:
-            self._add(Problem("type_empty", "the type name is empty", *place))
+    def _check_names(self, name: str, type_name: str, position: int, longest_bytes: int) -> None:
+        if longest_bytes > SHORT_NAME_BYTES and longest_bytes > self._name_bytes:
+            message = f"a name of {longest_bytes} bytes; the file's flags allow {self._name_bytes}"
+            self._add(Problem("name_long", message, *self._place(name, type_name, position)))
+        if not type_name:
+            self._add(Problem("type_empty", "the type name is empty", *self._place(name, type_name, position)))
 
     def _place(self, name: str, type_name: str, offset: int) -> tuple[int, str, str, int]:
         return len(self._parts), name, type_name, offset
 
     def _add(self, problem: Problem) -> None:
+        self._problem_count += 1
         if len(self._problems) < self._limits.max_problems:
             self._problems.append(problem)
-        else:
-            self._problems_left_out += 1
 
 
 def _part(index: int, attributes: list[Attribute]) -> Part:
