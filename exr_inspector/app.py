@@ -15,6 +15,7 @@ from exr_inspector.exr.reader import HeaderReader
 from exr_inspector.limits import DEFAULT_LIMITS, FIRST_READ_BYTES, Limits
 from exr_inspector.model import ExrHeader
 from exr_inspector.normalizer import Document, build_document
+from exr_inspector.rules.always import header_problems
 from exr_inspector.sources import Source, SourceArgument, described_path, open_source
 
 
@@ -128,7 +129,10 @@ def _inspected(source: Source, settings: InspectConfig, limits: Limits, problems
             integrity = Integrity(integrity_entry("truncated"), ())
     if header is None and loading.reader.version_field is not None:
         header = loading.header()
-    found = [*header.problems, *integrity.problems] if header is not None else []
+    found = [*header.problems] if header is not None else []
+    if header is not None and loading.reader.is_done:
+        found += header_problems(header, limits)
+    found += integrity.problems
     return build_document(
         source,
         header,

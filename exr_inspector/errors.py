@@ -108,15 +108,7 @@ class Problem(NamedTuple):
     @property
     def full_message(self) -> str:
         """The message behind its place: part, attribute, type and byte offset, as far as they are known."""
-        place = []
-        if self.part_index is not None:
-            place.append(f"part {self.part_index}")
-        if self.attribute is not None:
-            kind = f" ({shown(self.type_name)})" if self.type_name is not None else ""
-            place.append(f"attribute {shown(self.attribute)}{kind}")
-        if self.offset is not None:
-            place.append(f"byte {self.offset}")
-        return f"{', '.join(place)}: {self.message}" if place else self.message
+        return placed(self.message, self.part_index, self.attribute, self.type_name, self.offset)
 
     def as_entry(self) -> dict[str, Any]:
         """The entry of the document's `errors` list."""
@@ -129,6 +121,21 @@ class Problem(NamedTuple):
             "attribute": self.attribute,
             "offset": self.offset,
         }
+
+
+def placed(
+    message: str, part_index: int | None, attribute: str | None, type_name: str | None, offset: int | None
+) -> str:
+    """A message behind its place: part, attribute, type and byte offset, as far as they are known."""
+    place = []
+    if part_index is not None:
+        place.append(f"part {part_index}")
+    if attribute is not None:
+        kind = f" ({shown(type_name)})" if type_name is not None else ""
+        place.append(f"attribute {shown(attribute)}{kind}")
+    if offset is not None:
+        place.append(f"byte {offset}")
+    return f"{', '.join(place)}: {message}" if place else message
 
 
 def shown(text: str | None, limit: int = 80) -> str:
