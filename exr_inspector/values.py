@@ -180,7 +180,7 @@ def _are_plain_channels(value: Sequence[model.Channel], payload: bytes) -> bool:
         size += _CHANNEL_FIXED_BYTES + (len(name) if name.isascii() else len(name.encode()))
         if "\ufffd" in name:
             return _pack_channels(_channels(value)) == payload
-    return size == len(payload)
+    return size == len(payload) and payload[-1] == 0
 
 
 def _never(_value: Any, _payload: bytes) -> bool:
