@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exr_inspector.config import InspectConfig, inspect_config
-from exr_inspector.errors import ExrError, FormatError, Problem, SourceError
+from exr_inspector.errors import ExrError, FormatError, Problem, SourceError, TruncatedExr
 from exr_inspector.exr.integrity import FileBytes, Integrity, check_integrity, integrity_entry
 from exr_inspector.exr.reader import HeaderReader
 from exr_inspector.limits import DEFAULT_LIMITS, FIRST_READ_BYTES, Limits
@@ -125,8 +125,8 @@ def _inspected(source: Source, settings: InspectConfig, limits: Limits, problems
             integrity = check_integrity(header, _file_bytes(loading, source), limits, walk_chunks=walk_chunks)
     except ExrError as error:
         fatal.append(error.problem)
-        if error.code == "truncated_header":
-            integrity = Integrity(integrity_entry("truncated"), ())
+        if isinstance(error, TruncatedExr):
+            integrity = Integrity({**integrity_entry("truncated"), "missing_bytes": error.missing_bytes}, ())
     if header is None and loading.reader.version_field is not None:
         header = loading.header()
     found = [*header.problems] if header is not None else []
