@@ -324,11 +324,12 @@ def _rebuilt(document: Mapping[str, Any]) -> bytes:
 def _attribute_bytes(entry: Mapping[str, Any]) -> bytes:
     name = from_base64(entry["name_raw"]) if "name_raw" in entry else entry["name"].encode()
     type_name = from_base64(entry["type_raw"]) if "type_raw" in entry else entry["type"].encode()
-    payload = _payload(entry)
+    payload = attribute_payload(entry)
     return b"".join((name, b"\0", type_name, b"\0", _SIZE.pack(len(payload)), payload))
 
 
-def _payload(entry: Mapping[str, Any]) -> bytes:
+def attribute_payload(entry: Mapping[str, Any]) -> bytes:
+    """The bytes that an attribute has in the file, from its entry alone. Raises IncompleteDocument if it was cut."""
     if "raw" in entry:
         return from_base64(entry["raw"])
     value = entry["value"]
