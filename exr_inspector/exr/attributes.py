@@ -196,7 +196,7 @@ def hinted_bytes(parsed: model.HintedBytes, limits: Limits) -> model.HintedBytes
         hint = text(parsed.type_hint, limits)  # type: ignore[arg-type]
     except ValueFlaw as flaw:
         message = f"the type hint is {flaw.message}"
-        raise ValueFlaw(flaw.code, message, model.HintedBytes(flaw.value, parsed.data), 4) from None
+        raise ValueFlaw(flaw.code, message, model.HintedBytes(flaw.value, parsed.data), 4 + flaw.value_offset) from None
     return model.HintedBytes(hint, parsed.data)
 
 

@@ -223,7 +223,7 @@ class HeaderReader:
             append(new(Attribute, (name, type_name, value, position, value_offset, size)))
             position = end
         self._position = position
-        raise self._limit("limit_attributes", f"more than {self._limits.max_attributes} attributes")
+        return self._need_terminator(data)
 
     def _decode(self, data: bytes, position: int, name_end: int, type_end: int, end: int) -> tuple[str, str, Any]:
         """Name, type and value of an attribute that was not seen before."""
@@ -237,8 +237,10 @@ class HeaderReader:
         except (ValueFlaw, struct.error, TooManyElements, UnicodeDecodeError) as error:
             name, type_name, value = self._flawed(error, position, raw_name, raw_type, payload)
         self._check_names(name, type_name, position, max(len(raw_name), len(raw_type)))
-        is_small = end - position <= _LONGEST_REMEMBERED_BYTES and raw_type != b"idmanifest"
-        if is_small and problem_count == self._problem_count:
+        # A name that only some files' flags allow is looked at in each of them.
+        is_plain = max(len(raw_name), len(raw_type)) <= SHORT_NAME_BYTES and raw_type != b"idmanifest"
+        is_small = end - position <= _LONGEST_REMEMBERED_BYTES
+        if is_plain and is_small and problem_count == self._problem_count:
             self._decoders.remember(data[position:end], (name, type_name, value))
         return name, type_name, value
 
@@ -250,17 +252,28 @@ class HeaderReader:
 
     def _end_part(self) -> None:
         """Closes the part whose terminator was just read; an empty one ends the list of a multipart file."""
+        if self._position > self._limits.max_header_bytes:
+            raise self._limit_header_bytes()
         if self._attributes or not self._is_multipart:
+            if len(self._parts) >= self._limits.max_parts:
+                raise self._limit("limit_parts", f"more than {self._limits.max_parts} parts")
             self._parts.append(_part(len(self._parts), self._attributes))
             self._is_done = not self._is_multipart
-            if len(self._parts) > self._limits.max_parts:
-                raise self._limit("limit_parts", f"more than {self._limits.max_parts} parts")
             self._attributes_left -= len(self._attributes)
             self._attributes = []
         else:
             self._is_done = True
 
     # ---- More bytes, or an error ---------------------------------------------------------------------------
+
+    def _need_terminator(self, data: bytes) -> int:
+        """As many attributes as there may be were read: nothing but the part's end may follow."""
+        if self._position == len(data):
+            return self._need_names(data, -1, -1)
+        if data[self._position]:
+            raise self._limit("limit_attributes", f"more than {self._limits.max_attributes} attributes")
+        self._position += 1
+        return 0
 
     def _need_names(self, data: bytes, name_end: int, type_end: int) -> int:
         """The attribute's name, type or size is not all there: how many bytes are needed at least."""
