@@ -6,9 +6,11 @@ Foreign errors are translated here, once. A source never reads by itself and nev
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import IO, Any, Union
 
@@ -134,9 +136,9 @@ class FileObject(Source):
         if self.is_random:
             try:
                 self._start = file.tell()
-                self.size_bytes = file.seek(0, os.SEEK_END) - self._start
+                self.size_bytes = max(0, file.seek(0, os.SEEK_END) - self._start)
                 self._seek(0)
-            except OSError as error:
+            except Exception as error:  # as in `read`
                 raise _translated(error) from error
         self.mtime_ns = _mtime_ns(file)
 
@@ -147,30 +149,36 @@ class FileObject(Source):
     def read(self, offset: int, size_bytes: int) -> bytes:
         """See `Source.read`."""
         try:
-            if self.is_random and offset != self._position:
-                self._seek(offset)
-            pieces: list[bytes] = []
-            missing = size_bytes
-            while missing > 0:
-                piece = self._file.read(min(missing, _STREAM_PIECE_BYTES))
-                if not isinstance(piece, bytes):
-                    raise TypeError(f"a binary file object is needed; read() gave {type(piece).__name__}")
-                if not piece:
-                    break
-                pieces.append(piece)
-                missing -= len(piece)
-                self._position += len(piece)
-        except OSError as error:
+            return self._read(offset, size_bytes)
+        except TypeError:
+            raise
+        # Foreign code: gzip raises EOFError, http.client IncompleteRead, a closed file ValueError, …
+        except Exception as error:
             raise _translated(error) from error
+
+    def _read(self, offset: int, size_bytes: int) -> bytes:
+        if self.is_random and offset != self._position:
+            self._seek(offset)
+        pieces: list[bytes] = []
+        missing = size_bytes
+        while missing > 0:
+            piece = self._file.read(min(missing, _STREAM_PIECE_BYTES))
+            if piece is None:
+                raise BlockingIOError(errno.EAGAIN, "the file object does not wait for its bytes")
+            if not isinstance(piece, bytes):
+                raise TypeError(f"a binary file object is needed; read() gave {type(piece).__name__}")
+            if not piece:
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+            self._position += len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
         """See `Source.close`."""
         if self.is_random:
-            try:
+            with suppress(OSError, ValueError):  # closed meanwhile: nothing to put back
                 self._seek(0)
-            except (OSError, ValueError):  # closed meanwhile: nothing to put back
-                return
 
 
 def open_source(source: SourceArgument) -> Source:
@@ -184,6 +192,8 @@ def open_source(source: SourceArgument) -> Source:
         return LocalFile(path)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return InMemory(bytes(source))
+    if isinstance(source, io.TextIOBase):
+        raise TypeError("a binary file object is needed; this one was opened for text")
     if callable(getattr(source, "read", None)):
         return FileObject(source)
     raise TypeError(f"a path, bytes or a binary file object is needed, not {type(source).__name__}")
@@ -225,7 +235,10 @@ def _kind(mode: int) -> str:
     return next((words for is_kind, words in _KINDS if is_kind(mode)), "something else")
 
 
-def _translated(error: OSError) -> SourceError:
-    code = _ERRNO_CODES.get(error.errno or 0, "source_failed")
-    reason = error.strerror or type(error).__name__
+def _translated(error: Exception) -> SourceError:
+    if isinstance(error, OSError):
+        code = _ERRNO_CODES.get(error.errno or 0, "source_failed")
+        reason = error.strerror or type(error).__name__
+    else:
+        code, reason = "source_failed", f"{type(error).__name__}: {error}"
     return SourceError(Problem(code, shown(reason).strip("'\"")))
