@@ -60,16 +60,16 @@ class _Loading:
             more = source.read(have, wanted - have)
             self.data += more
             if len(self.data) < needed:
-                self._raise_short(needed)
+                self._raise_short()
             step *= 2
 
-    def _raise_short(self, needed: int) -> None:
+    def _raise_short(self) -> None:
         size = self._source.size_bytes
         if size is not None:
             message = f"the file had {size} bytes when it was opened, now it ends at byte {len(self.data)}"
             raise SourceError(Problem("source_changed", message))
-        # A stream may end on a header that needs fewer bytes than were asked for.
-        if self.reader.advance(self.data):
+        # The last bytes of a stream may end an attribute: what is missing is known only now.
+        if needed := self.reader.advance(self.data):
             raise self.reader.truncated(len(self.data), needed)
 
     def header(self) -> ExrHeader:
