@@ -68,6 +68,14 @@ def _integrity(value: Any) -> str:
     return str(value)
 
 
+def _words(value: Any) -> str:
+    """A setting in a message; its type only, where it has no text: a number of thousands of digits."""
+    try:
+        return shown(str(value))
+    except (ValueError, RecursionError):
+        return f"a value of type {type(value).__name__}"
+
+
 _COERCE = {
     "enable_meta": (_boolean, "true or false"),
     "enable_stats": (_boolean, "true or false"),
@@ -106,7 +114,7 @@ def inspect_config(settings: Mapping[str, Any] | InspectConfig | None) -> tuple[
         try:
             values[name] = coerce(value)
         except (ValueError, KeyError, TypeError):
-            message = f"{key} is {shown(str(value))}, wanted {wanted}"
+            message = f"{key} is {_words(value)}, wanted {wanted}"
             problems.append(Problem("config_invalid", message))
     config = DEFAULT_CONFIG._replace(**values)
     problems += [Problem("feature_unavailable", text) for name, text in _UNAVAILABLE.items() if getattr(config, name)]
