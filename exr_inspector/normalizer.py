@@ -17,6 +17,7 @@ from typing import Any
 from exr_inspector.errors import DocumentError, IncompleteDocument, Problem, shown
 from exr_inspector.exr import layout
 from exr_inspector.exr.chunks import window_size
+from exr_inspector.exr.compiled import fixed
 from exr_inspector.model import PIXEL_TYPE_NAMES, Attribute, Box2, ExrHeader, Opaque, Part, code_name
 from exr_inspector.sources import Source
 from exr_inspector.values import CODECS, encode_bytes, from_base64, to_base64
@@ -49,7 +50,8 @@ RENDER_SOFTWARE_ATTRIBUTES: tuple[tuple[str, str], ...] = (
 )
 VIEW_NAME_ATTRIBUTES: tuple[tuple[str, str], ...] = (("view", ""),)
 
-_LAST_DIGITS = re.compile(r"([-+]?[0-9]+)[^0-9]*\Z")
+# A group begins where no digit stands before it: without that, long names of digits would take quadratic time.
+_LAST_DIGITS = re.compile(r"([-+]?(?<![0-9])[0-9]+)[^0-9]*\Z")
 _LARGEST_FRAME_NUMBER = 1 << 53
 
 
@@ -137,7 +139,10 @@ def _path(path: str | bytes | None) -> tuple[str | None, str | None]:
         return None, None
     if isinstance(path, str) and path.isascii():
         return path, None
-    raw = os.fsencode(path)
+    try:
+        raw = os.fsencode(path)
+    except UnicodeEncodeError:  # half a surrogate pair: such a path names no file here
+        raw = str(path).encode(errors="surrogatepass")
     text = raw.decode(errors="replace")
     return text, None if text.encode() == raw else to_base64(raw)
 
@@ -278,7 +283,8 @@ def _add_raw_names(entry: dict[str, Any], data: bytes, name_offset: int, value_o
 
 # ---- Document to header bytes ------------------------------------------------------------------------------
 
-_SIZE = struct.Struct("<i")
+_FILE_START = fixed(layout.FileStart)
+_SIZE = fixed(layout.Attribute.size)
 
 
 def rebuild_header(document: Mapping[str, Any]) -> bytes:
@@ -289,7 +295,7 @@ def rebuild_header(document: Mapping[str, Any]) -> bytes:
     """
     try:
         return _rebuilt(document)
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, struct.error) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError, struct.error) as error:
         if isinstance(error, DocumentError):
             raise
         raise DocumentError(f"the document is not of schema {SCHEMA_VERSION}: {error!r}") from error
@@ -309,7 +315,7 @@ def _rebuilt(document: Mapping[str, Any]) -> bytes:
         (flags["multipart"], layout.MULTIPART_FLAG),
     )
     field = file["exr_version"] | sum(bit for is_set, bit in bits if is_set)
-    pieces = [layout.FileStart.build({"version_field": field})]
+    pieces = [_FILE_START.pack(layout.MAGIC_BYTES, field)]
     for part in document["attributes"]["parts"]:
         pieces += [_attribute_bytes(entry) for entry in part]
         pieces.append(b"\0")
