@@ -8,6 +8,8 @@ leader.
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -187,3 +189,22 @@ def chunk_layout(header: ExrHeader, part: Part) -> ChunkLayout:
 def chunk_layouts(header: ExrHeader) -> list[ChunkLayout]:
     """The layout of every part's chunks."""
     return [chunk_layout(header, part) for part in header.parts]
+
+
+# ---- What stands in the file -------------------------------------------------------------------------------
+
+
+def table_offsets(data: bytes) -> array[int]:
+    """The offsets of a table's bytes."""
+    offsets = array("Q", data)
+    if sys.byteorder == "big":
+        offsets.byteswap()
+    return offsets
+
+
+def place_words(coordinates: tuple[int, ...]) -> str:
+    """A leader's coordinates in words."""
+    if len(coordinates) == 1:
+        return f"line {coordinates[0]}"
+    x, y, level_x, level_y = coordinates
+    return f"tile {x}, {y} of level {level_x}, {level_y}"

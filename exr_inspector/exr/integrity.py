@@ -8,7 +8,6 @@ number of chunks is unknown.
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -20,6 +19,8 @@ from exr_inspector.exr.chunks import (
     PART_NUMBER,
     ChunkLayout,
     chunk_layouts,
+    place_words,
+    table_offsets,
     window_size,
 )
 from exr_inspector.limits import Limits
@@ -175,7 +176,7 @@ class _Check:
         if odd_bytes or not 0 < count <= min(size[1], self._limits.max_chunks):
             return
         table = self._file.at(start, OFFSET_BYTES * count)
-        offsets = _offsets(table[: len(table) // OFFSET_BYTES * OFFSET_BYTES])
+        offsets = table_offsets(table[: len(table) // OFFSET_BYTES * OFFSET_BYTES])
         if len(offsets) == count and min(filter(None, offsets)) == first:
             self._layouts = [self._layouts[0]._replace(chunk_count=count)]
 
@@ -201,7 +202,7 @@ class _Check:
         self._add(Finding("truncated", message, None, self._header.size_bytes), missing_bytes=missing_bytes)
 
     def _split_tables(self, data: bytes) -> None:
-        offsets, start = _offsets(data), 0
+        offsets, start = table_offsets(data), 0
         for each in self._layouts:
             end = start + (each.chunk_count or 0)
             own = offsets[start:end] if len(self._layouts) > 1 else offsets
@@ -304,8 +305,10 @@ class _Check:
         offset = self._tables_end
         for _ in range(sum(len(table.offsets) for table in self._tables)):
             chunks = self._part_at(offset)
-            end = None if chunks is None else self._next_end(chunks, offset)
-            if chunks is None or end is None or end > size:
+            if chunks is None or self._found[chunks.part_index] == chunks.chunk_count:
+                return
+            end = self._next_end(chunks, offset)
+            if end is None or end > size:
                 return
             self._found[chunks.part_index] += 1
             offset = end
@@ -339,7 +342,7 @@ class _Check:
             self._contradict(f"the leader says part {leader.part_index}", part_index, offset)
             return None
         if leader.coordinates != coordinates and chunks.has_known_places:
-            message = f"the leader says {_place(leader.coordinates)}, its entry {_place(coordinates)}"
+            message = f"the leader says {place_words(leader.coordinates)}, its entry {place_words(coordinates)}"
             self._contradict(message, part_index, offset)
             return None
         if leader.data_bytes is None:
@@ -424,13 +427,6 @@ class _Check:
         return Integrity(entry, (*self._problems, *problems))
 
 
-def _offsets(data: bytes) -> array[int]:
-    offsets = array("Q", data)
-    if sys.byteorder == "big":
-        offsets.byteswap()
-    return offsets
-
-
 def _zero_ranges(offsets: array[int]) -> list[list[int]]:
     """The first runs of zeros, each as [first index, last index]."""
     ranges: list[list[int]] = []
@@ -444,11 +440,3 @@ def _zero_ranges(offsets: array[int]) -> list[list[int]]:
         else:
             ranges.append([index, index])
     return ranges
-
-
-def _place(coordinates: tuple[int, ...]) -> str:
-    """Coordinates in words."""
-    if len(coordinates) == 1:
-        return f"line {coordinates[0]}"
-    x, y, level_x, level_y = coordinates
-    return f"tile {x}, {y} of level {level_x}, {level_y}"
