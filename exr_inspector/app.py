@@ -6,7 +6,8 @@ Holds the one loop that asks a source for bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from exr_inspector.config import InspectConfig, inspect_config
 from exr_inspector.errors import ExrError, FormatError, Problem, SourceError, TruncatedExr
@@ -16,7 +17,11 @@ from exr_inspector.limits import DEFAULT_LIMITS, FIRST_READ_BYTES, Limits
 from exr_inspector.model import ExrHeader
 from exr_inspector.normalizer import Document, build_document
 from exr_inspector.rules.always import header_problems
+from exr_inspector.rules.records import Facts
 from exr_inspector.sources import Source, SourceArgument, described_path, open_source
+
+if TYPE_CHECKING:
+    from exr_inspector.rules.validation import Validation
 
 
 def read_header(source: SourceArgument, *, limits: Limits | None = None) -> ExrHeader:
@@ -90,29 +95,47 @@ def inspect(
     """
     settings, problems = inspect_config(config)
     bounds = limits or DEFAULT_LIMITS
+    validation = _validation(settings)
+    if validation is not None and validation.problem is not None:
+        problems.append(validation.problem)
     try:
         opened = open_source(source)
     except SourceError as error:
-        return _unread(described_path(source), settings, [*problems, error.problem])
-    with opened:
-        return _inspected(opened, settings, bounds, problems)
+        document, facts = _unread(described_path(source), settings, problems, error.problem)
+    else:
+        with opened:
+            document, facts = _inspected(opened, settings, bounds, problems)
+    if validation is not None:
+        document["validation"] = validation.entry(facts)
+    return document
 
 
-def _unread(path: str | bytes | None, settings: InspectConfig, problems: list[Problem]) -> Document:
+def _validation(settings: InspectConfig) -> Validation | None:
+    if not settings.enable_validate:
+        return None
+    return import_module("exr_inspector.rules.validation").Validation(settings.policy_path)  # type: ignore[no-any-return]
+
+
+def _unread(
+    path: str | bytes | None, settings: InspectConfig, problems: list[Problem], fatal: Problem
+) -> tuple[Document, Facts]:
     source = Source()
     source.path = path
-    return build_document(
+    document = build_document(
         source,
         None,
         is_whole=False,
         with_attributes=settings.enable_meta,
         integrity=integrity_entry("unchecked"),
         validation={},
-        problems=problems,
+        problems=[*problems, fatal],
     )
+    return document, Facts(None, False, (fatal,), document)
 
 
-def _inspected(source: Source, settings: InspectConfig, limits: Limits, problems: list[Problem]) -> Document:
+def _inspected(
+    source: Source, settings: InspectConfig, limits: Limits, problems: list[Problem]
+) -> tuple[Document, Facts]:
     loading = _Loading(source, limits)
     fatal: list[Problem] = []
     integrity = Integrity(integrity_entry("unchecked"), ())
@@ -129,19 +152,20 @@ def _inspected(source: Source, settings: InspectConfig, limits: Limits, problems
             integrity = Integrity({**integrity_entry("truncated"), "missing_bytes": error.missing_bytes}, ())
     if header is None and loading.reader.version_field is not None:
         header = loading.header()
-    found = [*header.problems] if header is not None else []
-    if header is not None and loading.reader.is_done:
-        found += header_problems(header, limits)
-    found += integrity.problems
-    return build_document(
+    is_whole = header is not None and loading.reader.is_done
+    read = header.problems if header is not None else ()
+    ruled = header_problems(header, limits) if header is not None and is_whole else ()
+    checked = (*integrity.problems, *fatal)
+    document = build_document(
         source,
         header,
-        is_whole=loading.reader.is_done,
+        is_whole=is_whole,
         with_attributes=settings.enable_meta,
         integrity=integrity.entry,
         validation={},
-        problems=[*problems, *found, *fatal],
+        problems=[*problems, *read, *ruled, *checked],
     )
+    return document, Facts(header, is_whole, (*read, *checked), document, limits)
 
 
 def _file_bytes(loading: _Loading, source: Source) -> FileBytes:

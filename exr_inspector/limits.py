@@ -43,3 +43,10 @@ DEFAULT_LIMITS = Limits()
 # The first read of a file. Most production headers are below this, and so is header plus offset table of an
 # uncompressed 4K frame, so that the bytes read never exceed what the header and the tables hold by much.
 FIRST_READ_BYTES = 16 * KIB
+
+# Policies are files that others write: a studio's runs to some kilobytes and tens of entries.
+MAX_POLICY_BYTES = MIB
+MAX_POLICY_ENTRIES = 256
+MAX_POLICY_TEXT = 256
+# What a pattern of a policy is held against; longer text matches no pattern. Matching is linear in it.
+MAX_MATCHED_TEXT = 64 * KIB

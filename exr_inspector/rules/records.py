@@ -74,8 +74,9 @@ def at(part: Part, attribute: Attribute, message: str) -> Finding:
 
 
 def at_name(part: Part, name: str, message: str) -> Finding:
-    """A finding about the value of the part's first attribute of that name."""
-    return at(part, part.first[name], message)
+    """A finding about the value of the part's first attribute of that name, or about its absence."""
+    attribute = part.first.get(name)
+    return Finding(message, part.part_index, name) if attribute is None else at(part, attribute, message)
 
 
 # ---- What a check is made of -------------------------------------------------------------------------------
