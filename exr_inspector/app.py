@@ -57,7 +57,8 @@ class _Loading:
             raise FormatError(Problem("empty_file", "the file is empty", offset=0))
         while needed := self.reader.advance(self.data):
             have, size = len(self.data), source.size_bytes
-            if size is not None and needed > size:
+            # A few bytes more may still end one attribute and begin another: then others are missing.
+            if size is not None and needed > size and not have < size <= have + FIRST_READ_BYTES:
                 raise self.reader.truncated(size, needed)
             wanted = needed + max(step, have // 4)
             if size is not None:
@@ -70,10 +71,9 @@ class _Loading:
 
     def _raise_short(self) -> None:
         size = self._source.size_bytes
-        if size is not None:
+        if size is not None and len(self.data) < size:
             message = f"the file had {size} bytes when it was opened, now it ends at byte {len(self.data)}"
             raise SourceError(Problem("source_changed", message))
-        # The last bytes of a stream may end an attribute: what is missing is known only now.
         if needed := self.reader.advance(self.data):
             raise self.reader.truncated(len(self.data), needed)
 
