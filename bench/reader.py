@@ -34,7 +34,7 @@ from measure import (
     ROOT,
     TRACED_PEAK_OF_INSPECT,
     Comparison,
-    Run,
+    Side,
     alternate,
     child,
     over,
@@ -107,10 +107,10 @@ class Bench:
     def path(self, name: str) -> str:
         return os.path.join(self.settings.folder, name)
 
-    def compare(self, ours: Run, theirs: Run) -> Comparison:
+    def compare(self, ours: Side, theirs: Side) -> Comparison:
         return alternate(ours, theirs, seconds=self.settings.seconds, rounds=self.settings.rounds)
 
-    def compare_processes(self, ours: Run, theirs: Run) -> Comparison:
+    def compare_processes(self, ours: Side, theirs: Side) -> Comparison:
         return alternate(ours, theirs, seconds=self.settings.seconds, rounds=self.settings.process_rounds)
 
 
