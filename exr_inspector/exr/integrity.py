@@ -371,7 +371,7 @@ class _Check:
         if end > size:
             message = f"the last chunk ends {end - size} bytes after the file's end"
             self._add(Finding("truncated", message, None, size), missing_bytes=end - size)
-        elif end < size:
+        elif end < size and not self._findings:  # else they may belong to a chunk that is not where it should be
             self._trailing_bytes = size - end
             self._add(Finding("trailing", f"{size - end} bytes follow the last chunk", None, end))
 
