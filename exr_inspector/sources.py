@@ -78,6 +78,8 @@ class Source:
 class LocalFile(Source):
     """A regular file, read at positions; the only state is a descriptor."""
 
+    size_bytes: int
+
     def __init__(self, path: str | bytes) -> None:
         self.path = path
         try:
@@ -97,7 +99,7 @@ class LocalFile(Source):
         """See `Source.read`."""
         try:
             data = _pread(self._descriptor, size_bytes, offset)
-            while len(data) < size_bytes:
+            while len(data) < size_bytes and offset + len(data) < self.size_bytes:
                 more = _pread(self._descriptor, size_bytes - len(data), offset + len(data))
                 if not more:
                     break
