@@ -162,7 +162,7 @@ class FileObject(Source):
         if self.is_random and offset != self._position:
             self._seek(offset)
         pieces: list[bytes] = []
-        missing = size_bytes
+        missing = size_bytes if self.size_bytes is None else min(size_bytes, self.size_bytes - offset)
         while missing > 0:
             piece = self._file.read(min(missing, _STREAM_PIECE_BYTES))
             if piece is None:
