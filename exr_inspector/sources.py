@@ -220,8 +220,16 @@ _pread: Callable[[int, int, int], bytes] = getattr(os, "pread", _pread_by_seekin
 def _is_seekable(file: Any) -> bool:
     seekable = getattr(file, "seekable", None)
     try:
-        return bool(seekable()) if callable(seekable) else False
+        return bool(seekable()) and not _is_device(file) if callable(seekable) else False
     except (OSError, ValueError):
+        return False
+
+
+def _is_device(file: Any) -> bool:
+    """Whether it reads a character device, which may be seekable but has no end: /dev/zero says it is empty."""
+    try:
+        return stat.S_ISCHR(os.fstat(file.fileno()).st_mode)
+    except (AttributeError, OSError, ValueError):
         return False
 
 
