@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any, NamedTuple
 
 import pytest
@@ -510,20 +510,24 @@ def test_what_recursive_prints_depends_on_the_arguments(tree: Path) -> None:
     assert isinstance(run("--recursive", tree / "loop" / "c").document, list)
 
 
-def test_a_tree_deeper_than_python_s_stack(tmp_path: Path) -> None:
-    here = os.getcwd()
-    os.chdir(tmp_path)
+def test_a_tree_deeper_than_python_s_stack() -> None:
+    # Not in `tmp_path`: pytest could not take it away again.
+    root = Path(mkdtemp())
+    here = os.open(".", os.O_RDONLY)
     try:
+        os.chdir(root)
         for _ in range(1500):
             os.mkdir("d")
             os.chdir("d")
         with open("x.exr", "wb") as file:
             file.write(PIXEL.read_bytes())
+        os.fchdir(here)
+        ran = run("--recursive", ".", cwd=root)
+        assert [each["file"]["path"] for each in ran.document] == ["." + "/d" * 1500 + "/x.exr"]
     finally:
-        os.chdir(here)
-    ran = run("--recursive", ".", cwd=tmp_path)
-    assert [each["file"]["path"] for each in ran.document] == ["." + "/d" * 1500 + "/x.exr"]
-    subprocess.run(["rm", "-r", tmp_path / "d"], check=True)
+        os.fchdir(here)
+        os.close(here)
+        subprocess.run(["rm", "-r", root], check=True)
 
 
 @pytest.mark.parametrize(
