@@ -110,6 +110,7 @@ CASES: tuple[Case, ...] = (
     Case(NUMBER, ((flat({"n": ("int", pack_i32(3))}), [(0, "n")]), (flat({"n": ("v2i", pack_i32(1, 1))}), [(0, "n")])),
          (flat({"n": ("int", pack_i32(1))}), flat({"n": ("float", pack_f32(2.2))}),
           flat({"n": ("float", pack_f32(float("inf")))}))),
+    Case({"kind": "attribute", "name": "v", "values": [None]}, ((flat({"v": ("unknown", b"")}), [(0, "v")]),), ()),
     Case({"kind": "attribute", "name": "compression", "values": ["zip"]}, ((flat(), [(0, "compression")]),),
          (flat(compression=3),)),
     # ---- forbidden_attribute
