@@ -111,6 +111,11 @@ def process(*command: str) -> Side:
     return [run]
 
 
+def timed_child(script: str, *arguments: str) -> Side:
+    """Seconds that a script in a fresh Python measures and prints: nothing is left over from runs before."""
+    return [lambda: float(child(script, *arguments))]
+
+
 def child(script: str, *arguments: str) -> str:
     """What a fresh Python prints that runs the script. RuntimeError if it fails."""
     command = (sys.executable, "-c", script, *arguments)
@@ -211,6 +216,14 @@ import sys, time
 start = time.perf_counter()
 import exr_inspector
 exr_inspector.read_header(sys.argv[1])
+print(time.perf_counter() - start)
+"""
+
+FIRST_INSPECT_SECONDS = """
+import sys, time, exr_inspector
+exr_inspector.inspect(sys.argv[1])
+start = time.perf_counter()
+exr_inspector.inspect(sys.argv[2])
 print(time.perf_counter() - start)
 """
 
