@@ -145,6 +145,11 @@ def test_names_stay_beside_a_cut_value() -> None:
     assert cut["value"]["start"] == in_base64(b"")
 
 
+@pytest.mark.parametrize("entry", [text_entry(""), {"name": "v", "type": "stringvector", "value": []}])
+def test_what_is_empty_cannot_be_cut(entry: dict[str, Any]) -> None:
+    assert cut_attribute(entry, 0) is entry
+
+
 def test_what_is_cut_stays_so() -> None:
     once = cut_attribute(text_entry("x" * 100), 50)
     assert cut_attribute(once, 10) is once

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from exr_inspector.app import inspect
 from exr_inspector.cli.escape import complain
@@ -21,13 +20,40 @@ from exr_inspector.config import INTEGRITY_MODES
 from exr_inspector.cut import cut_document
 from exr_inspector.normalizer import Document
 
+if TYPE_CHECKING:
+    from exr_inspector.cli.arguments import Parser
+
 # What `--fail-on` knows: the verdicts on whether a file is whole.
 STATUSES = ("complete", "table_complete", "incomplete", "truncated", "trailing", "inconsistent", "unchecked")
 
 Writer = Callable[[Iterator[Document], Output], None]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Options(NamedTuple):
+    """The command's options; `--help` tells what they mean."""
+
+    paths: Sequence[str] = ()
+    recursive: bool = False
+    files_from: str | None = None
+    jsonl: bool = False
+    table: bool = False
+    compact: bool = False
+    output: str | None = None
+    integrity: str = "table"
+    max_value_bytes: int | None = None
+    fail_on: tuple[str, ...] = ()
+    validate: bool = False
+    policy: str | None = None
+
+    @property
+    def gives_one(self) -> bool:
+        """Whether one document is asked for, not a list of them, however many files that may be."""
+        if self.files_from is not None or len(self.paths) != 1:
+            return False
+        return not (self.recursive and is_directory(self.paths[0]))
+
+
+def add_arguments(parser: Parser) -> None:
     """The command's arguments."""
     add = parser.add_argument
     add("paths", nargs="*", metavar="PATH", help="a file, or - for stdin; with --recursive also a directory")
@@ -41,18 +67,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--integrity",
         choices=INTEGRITY_MODES,
-        default="table",
         help="is the file whole? Do not look, look at the offset tables and the end (default), look at every chunk",
     )
     add("--max-value-bytes", type=_byte_count, metavar="N", help="cut longer values: length, SHA-256 and N bytes")
-    add("--fail-on", type=_statuses, default=(), metavar="STATUS,...", help=f"exit 1 on any of {', '.join(STATUSES)}")
+    add("--fail-on", type=_statuses, metavar="STATUS,...", help=f"exit 1 on any of {', '.join(STATUSES)}")
     add("--validate", action="store_true", help="check the header against the rules; exit 1 if they are not met")
-    add("--policy", metavar="FILE", help="the rules to check against, instead of those that come with the program")
+    add("--policy", metavar="FILE", help="check it against a studio's policy, too")
 
 
 def _byte_count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!a} is not a number of bytes")
+        raise UsageError(f"--max-value-bytes: {text!a} is not a number of bytes")
     return int(text)
 
 
@@ -60,11 +85,11 @@ def _statuses(text: str) -> tuple[str, ...]:
     statuses = tuple(text.split(","))
     for status in statuses:
         if status not in STATUSES:
-            raise argparse.ArgumentTypeError(f"{status!a} is not one of {', '.join(STATUSES)}")
+            raise UsageError(f"--fail-on: {status!a} is not one of {', '.join(STATUSES)}")
     return statuses
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Runs the command; returns the exit status. Raises UsageError and OutputError."""
     _check(options)
     reading = Reading(options)
@@ -73,18 +98,11 @@ def run(options: argparse.Namespace) -> int:
     return reading.status
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: Options) -> None:
     if not options.paths and options.files_from is None:
         raise UsageError("a PATH is needed, or --files-from")
     if [*options.paths, options.files_from].count(STANDARD_INPUT) > 1:
         raise UsageError("- stands for stdin, which can be read only once")
-
-
-def _gives_one(options: argparse.Namespace) -> bool:
-    """Whether one document is asked for, not a list of them: a matter of the arguments, not of what they lead to."""
-    if options.files_from is not None or len(options.paths) != 1:
-        return False
-    return not (options.recursive and is_directory(options.paths[0]))
 
 
 # ---- Reading -----------------------------------------------------------------------------------------------
@@ -93,7 +111,7 @@ def _gives_one(options: argparse.Namespace) -> bool:
 class Reading:
     """The files of one run, read one after the other. `status` is the exit status, as far as it is known."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: Options) -> None:
         self.status = DONE
         self._options = options
         self._config = {
@@ -102,7 +120,7 @@ class Reading:
             "policy_path": options.policy,
         }
         data_is_elsewhere = options.output is not None or not is_terminal(sys.stdout)
-        self._progress = Progress(is_wanted=data_is_elsewhere and not _gives_one(options))
+        self._progress = Progress(is_wanted=data_is_elsewhere and not options.gives_one)
 
     def documents(self) -> Iterator[Document]:
         """The document of each file; what is fatal for one is told on stderr. Holds one document at a time."""
@@ -165,14 +183,14 @@ class _ClosedInput:
 # ---- Writing -----------------------------------------------------------------------------------------------
 
 
-def _writer(options: argparse.Namespace) -> Writer:
+def _writer(options: Options) -> Writer:
     if options.table:
         from exr_inspector.cli import table  # noqa: PLC0415  rich costs more than all the rest
 
-        return table.write_one if _gives_one(options) else table.write_many
+        return table.write_one if options.gives_one else table.write_many
     if options.jsonl:
         return write_lines
-    writer = write_one if _gives_one(options) else write_array
+    writer = write_one if options.gives_one else write_array
     return partial(writer, is_compact=options.compact)
 
 

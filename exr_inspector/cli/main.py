@@ -6,19 +6,27 @@ interruption like any other.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from exr_inspector.cli.arguments import command_parser, parsed
 from exr_inspector.cli.escape import complain, say
-from exr_inspector.cli.output import OutputError, forget_standard_output
+from exr_inspector.cli.output import OutputError
 from exr_inspector.cli.status import FATAL, INTERRUPTED, NOBODY_LISTENS, WRONG_USAGE, UsageError
+
+if TYPE_CHECKING:
+    from exr_inspector.cli.arguments import Parser
 
 
 class Command(NamedTuple):
-    """A command's module, which has `add_arguments(parser)` and `run(options)`, and what it does."""
+    """A command's module and what it does.
+
+    The module has `Options`, a NamedTuple with a default for each; `add_arguments(parser)`, whose names are those
+    of the options; and `run(options)`, which returns the exit status.
+    """
 
     module: str
     help: str
@@ -40,23 +48,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def program() -> int:
+    """`main` as a process of its own.
+
+    Starting makes many objects and no garbage: looking for it would take a tenth of the time. Later it is looked
+    for all the same, though less often, since a run may have a million files.
+    """
+    gc.set_threshold(100_000)
+    return main()
+
+
 def _run(given: list[str]) -> int:
     name, rest = (given[0], given[1:]) if given and given[0] in COMMANDS else (DEFAULT_COMMAND, given)
-    command = COMMANDS[name]
-    module = import_module(command.module)
-    helps = ((each, row.help) for each, row in COMMANDS.items())
-    purpose = (module.__doc__ or "").partition(": ")[2]
-    parser = command_parser(name, purpose, helps, is_default=name == DEFAULT_COMMAND)
-    module.add_arguments(parser)
+    module = import_module(COMMANDS[name].module)
     try:
-        return int(module.run(parsed(parser, rest)))
+        return int(module.run(_options(name, module, rest)))
     except UsageError as error:
-        say(parser.format_usage())
+        say(_parser(name, module).format_usage())
         complain(None, str(error))
         return WRONG_USAGE
     except OutputError as error:
         complain(error.place, error.reason)
         return FATAL
     except BrokenPipeError:
-        forget_standard_output()
         return NOBODY_LISTENS
+
+
+def _options(name: str, module: ModuleType, arguments: list[str]) -> Any:
+    """The command's `Options`. Raises UsageError."""
+    has_options = any(each[:1] == "-" and each != "-" for each in arguments)
+    if name == DEFAULT_COMMAND and not has_options:
+        return module.Options(paths=arguments)
+    from exr_inspector.cli.arguments import parsed  # noqa: PLC0415  argparse is loaded for options only
+
+    return module.Options(**parsed(_parser(name, module), arguments))
+
+
+def _parser(name: str, module: ModuleType) -> Parser:
+    from exr_inspector.cli.arguments import command_parser  # noqa: PLC0415  as above
+
+    purpose = (module.__doc__ or "").partition(": ")[2]
+    helps = ((each, row.help) for each, row in COMMANDS.items())
+    parser = command_parser(name, purpose, helps, is_default=name == DEFAULT_COMMAND)
+    module.add_arguments(parser)
+    return parser

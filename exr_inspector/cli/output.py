@@ -6,8 +6,8 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import IO, Any
+from contextlib import contextmanager, suppress
+from typing import IO
 
 # Pieces of text are joined until they are worth a call of the system; longer ones go out alone.
 _RUN_CHARACTERS = 1 << 16
@@ -56,6 +56,22 @@ class Output:
         """The data will not become whole."""
 
 
+class _StandardOutput(Output):
+    """stdout."""
+
+    def __init__(self) -> None:
+        if sys.stdout is None:
+            raise OutputError("standard output", "cannot be written: it is closed")
+        super().__init__(sys.stdout.buffer, "standard output", sys.stdout.encoding or "utf-8", is_standard=True)
+
+    def discard(self) -> None:
+        """Gets rid of what Python still holds for stdout: it would try once more to write it at exit."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        with suppress(OSError, ValueError, AttributeError):  # stdout may be anything, in tests for one
+            os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 class _Device(Output):
     """What is there and is no regular file: written to as it is."""
 
@@ -87,10 +103,8 @@ class _Replacement(Output):
 
     def discard(self) -> None:
         for leave in (self._file.close, lambda: os.unlink(self._temporary)):
-            try:
+            with suppress(OSError):
                 leave()
-            except OSError:
-                continue
 
 
 @contextmanager
@@ -99,19 +113,13 @@ def open_output(path: str | None) -> Iterator[Output]:
 
     Raises OutputError.
     """
-    output = _standard_output() if path is None else _Device(path) if _is_special(path) else _Replacement(path)
+    output = _StandardOutput() if path is None else _Device(path) if _is_special(path) else _Replacement(path)
     try:
         yield output
         output.finish()
     except BaseException:
         output.discard()
         raise
-
-
-def _standard_output() -> Output:
-    if sys.stdout is None:
-        raise OutputError("standard output", "cannot be written: it is closed")
-    return Output(sys.stdout.buffer, "standard output", sys.stdout.encoding or "utf-8", is_standard=True)
 
 
 def _is_special(path: str) -> bool:
@@ -164,12 +172,3 @@ def _sync_folder(folder: str) -> None:
         return
     finally:
         os.close(descriptor)
-
-
-def forget_standard_output() -> None:
-    """After a broken pipe: what Python still holds for stdout must not raise once more at exit."""
-    stdout: Any = sys.stdout
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
-    except (OSError, ValueError, AttributeError):
-        return
