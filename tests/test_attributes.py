@@ -434,11 +434,13 @@ FLAWED = (
     Flawed("string", "eda080", "value_text", 0, "\ufffd\ufffd\ufffd"),  # half a surrogate pair is not UTF-8
     Flawed("floatvector", "0000803f 0000", "value_missing_bytes", 4, (1.0,)),
     Flawed("floatvector", "00", "value_missing_bytes", 0, ()),
-    Flawed("stringvector", "01000000 ff  01000000 61", "value_text", 0, ("\ufffd", "a")),
-    Flawed("stringvector", "01000000 61  05000000 62", "value_missing_bytes", 0, ("a",)),
-    Flawed("stringvector", "01000000 61  ffffffff", "value_missing_bytes", 0, ("a",)),
-    Flawed("stringvector", "01000000 61  010000", "value_missing_bytes", 0, ("a",)),
-    Flawed("stringvector", "01000000 ff  ffffff7f", "value_missing_bytes", 0, ("\ufffd",)),
+    Flawed("stringvector", "01000000 ff  01000000 61", "value_text", 4, ("\ufffd", "a")),
+    # The first one counts: 5 bytes of "a", 4 of length, one that is well.
+    Flawed("stringvector", "01000000 61  02000000 62ff  01000000 c3", "value_text", 10, ("a", "b\ufffd", "\ufffd")),
+    Flawed("stringvector", "01000000 61  05000000 62", "value_missing_bytes", 5, ("a",)),
+    Flawed("stringvector", "01000000 61  ffffffff", "value_missing_bytes", 5, ("a",)),
+    Flawed("stringvector", "01000000 61  010000", "value_missing_bytes", 5, ("a",)),
+    Flawed("stringvector", "01000000 ff  ffffff7f", "value_missing_bytes", 5, ("\ufffd",)),
     Flawed("chlist", "", "value_missing_bytes", 0, ()),
     Flawed("chlist", R_HALF, "value_missing_bytes", 0, (R,)),
     Flawed("chlist", f"{R_HALF} {CUT_CHANNEL}", "value_missing_bytes", 0, (R,)),
