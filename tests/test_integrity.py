@@ -617,7 +617,8 @@ def test_problems_of_many_parts_are_capped() -> None:
     assert len(errors) == 11
     assert errors[-1]["code"] == "limit_problems"
     assert errors[-1]["message"].startswith("50 more")  # 30 with zeros and 30 into the header are 60
-    assert len(document_of(data)["errors"]) == 60
+    for most in (60, 1000):
+        assert "limit_problems" not in {error["code"] for error in document_of(data, max_problems=most)["errors"]}
     unknown = multipart([PartBytes(minimal_attributes(name=str(index))) for index in range(20)])
     assert errors_of(unknown.data, max_problems=10) == [("chunk_count_unknown", index, None) for index in range(10)]
 
