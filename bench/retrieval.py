@@ -123,7 +123,7 @@ def print_removals(what: str, documents: Sequence[dict[str, Any]], seed: int) ->
     fallen, count = map(sum, zip(*map(falls, runs), strict=True))
     print(f"removals, {what}: the cosine fell in {fallen} of {count} ({100 * fallen / count:.2f} %)")
     starts = [0, *accumulate(map(len, runs))]
-    pairs = [(start, start + number) for start, run in zip(starts, runs) for number in range(1, len(run))]
+    pairs = [(start, start + number) for start, run in zip(starts, runs, strict=False) for number in range(1, len(run))]
     correlation = jaccard_correlation([step for run in runs for step in run], pairs)
     print(f"Spearman with exact weighted Jaccard, these removals: {correlation:.3f}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
@@ -220,7 +220,7 @@ def _channel_list_tokens(channels: Sequence[Record]) -> list[str]:
 def _check_channels(rows: list[tuple[Any, ...]]) -> None:
     """Names the first channel that cannot be embedded."""
     for index, row in enumerate(rows):
-        for field, value in zip(("name", "type"), row):
+        for field, value in zip(("name", "type"), row, strict=False):
             if not isinstance(value, str):
                 raise VectorEmbeddingError(f"channels[{index}] missing {field}")
         if any(isinstance(value, (list, dict)) for value in row):
@@ -257,9 +257,10 @@ def _with_ancestors(layers: set[tuple[Any, str]]) -> set[tuple[Any, str]]:
     """Layers lie in layers: `character.skin` also speaks for `character`."""
     found = set(layers)
     for part_index, layer in layers:
-        while "." in layer:
-            layer = layer.rpartition(".")[0]
-            found.add((part_index, layer))
+        ancestor = layer
+        while "." in ancestor:
+            ancestor = ancestor.rpartition(".")[0]
+            found.add((part_index, ancestor))
     return found
 
 
@@ -320,7 +321,7 @@ _STORAGE_FIELDS = ("compression", "part_type", "line_order", "level_mode", "roun
 
 @lru_cache(maxsize=1 << 10)
 def _storage_tokens(*words: str) -> tuple[str, ...]:
-    tokens = [f"{field}:{word}" for field, word in zip(_STORAGE_FIELDS, words) if word]
+    tokens = [f"{field}:{word}" for field, word in zip(_STORAGE_FIELDS, words, strict=True) if word]
     loss = {"lossy": LOSSY_COMPRESSIONS, "lossless": LOSSLESS_COMPRESSIONS}
     tokens += [f"compression_loss:{word}" for word, members in loss.items() if words[0] in members]
     return tuple(tokens)

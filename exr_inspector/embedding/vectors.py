@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import cycle, islice
+from itertools import islice
 from math import isqrt
 from typing import Any
 
@@ -56,7 +56,8 @@ def compute_metadata_embedding(payload: Mapping[str, Any], embedding_dim: int = 
 
     Raises VectorEmbeddingError if the payload has no `file`, a channel no `type`, or the dimension is no size.
     """
-    return _vectors([count_tokens(payload)], embedding_dim)[0].tolist()
+    vector: list[float] = _vectors([count_tokens(payload)], embedding_dim)[0].tolist()
+    return vector
 
 
 def compute_channel_fingerprint(channels: Sequence[Mapping[str, Any]], embedding_dim: int = FINGERPRINT_DIM) -> list[float]:
@@ -64,7 +65,8 @@ def compute_channel_fingerprint(channels: Sequence[Mapping[str, Any]], embedding
 
     Raises VectorEmbeddingError if a channel has no `type`, or the dimension is no size.
     """
-    return _vectors([count_channel_tokens(channels)], embedding_dim)[0].tolist()
+    vector: list[float] = _vectors([count_channel_tokens(channels)], embedding_dim)[0].tolist()
+    return vector
 
 
 def embed_documents(documents: Iterable[Mapping[str, Any]], embedding_dim: int = METADATA_DIM) -> Vectors:
@@ -197,13 +199,13 @@ def _weighted_sums(sums: NDArray[np.int64], dim: int) -> NDArray[np.int64]:
     block, index = np.divmod(places, dim)
     squares = np.zeros(len(sums) // dim, dtype=np.int64)
     np.add.at(squares, block, elements * elements)
-    weights = cycle(_BLOCK_WEIGHTS)
-    factors = np.array([_factor(weight, square) for weight, square in zip(weights, squares.tolist())], dtype=np.int64)
+    weights = _BLOCK_WEIGHTS * (len(squares) // len(BLOCKS))
+    factors = np.array(list(map(_factor, weights, squares.tolist())), dtype=np.int64)
     vectors = np.zeros(len(sums) // len(BLOCKS), dtype=np.int64)
     np.add.at(vectors, block // len(BLOCKS) * dim + index, elements * factors[block] >> (SCALE_BITS - KEPT_BITS))
     return vectors.reshape(-1, dim)
 
 
 def _factor(weight: int, square: int) -> int:
-    """weight * 2^SCALE_BITS / sqrt(square), rounded down; 0 for an empty block."""
+    """The integer below weight * 2^SCALE_BITS / sqrt(square); 0 for an empty block."""
     return isqrt((weight * weight << 2 * SCALE_BITS) // square) if square else 0
