@@ -1,0 +1,172 @@
+"""The application core: a source in, a header or a document out.
+
+Holds the one loop that asks a source for bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from exr_inspector.config import InspectConfig, inspect_config
+from exr_inspector.errors import ExrError, FormatError, Problem, SourceError, TruncatedExr
+from exr_inspector.exr.integrity import FileBytes, Integrity, check_integrity, integrity_entry
+from exr_inspector.exr.reader import HeaderReader
+from exr_inspector.limits import DEFAULT_LIMITS, FIRST_READ_BYTES, Limits
+from exr_inspector.model import ExrHeader
+from exr_inspector.normalizer import Document, build_document
+from exr_inspector.rules.always import header_problems
+from exr_inspector.rules.records import Facts
+from exr_inspector.sources import Source, SourceArgument, described_path, open_source
+
+if TYPE_CHECKING:
+    from exr_inspector.rules.validation import Validation
+
+
+def read_header(source: SourceArgument, *, limits: Limits | None = None) -> ExrHeader:
+    """The typed header of an OpenEXR file: a path, bytes, or a binary file object, seekable or not.
+
+    Raises ExrError: SourceError, FormatError (NotExr, UnsupportedExr, TruncatedExr) or LimitExceeded. A bad
+    value of one attribute is not an error: it is among `problems`, and the value is kept as bytes.
+    """
+    with open_source(source) as opened:
+        loading = _Loading(opened, limits or DEFAULT_LIMITS)
+        loading.run()
+        return loading.header()
+
+
+class _Loading:
+    """Reads one header. Keeps what was read, also after an error."""
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        self._source = source
+        self._limits = limits
+        self.reader = HeaderReader(limits)
+        self.data = b""
+
+    def run(self) -> None:
+        """Asks the source for bytes until the header is whole. Raises ExrError.
+
+        Each read asks for what the reader is known to need and a step beyond, which doubles: the number of reads
+        is logarithmic, and the bytes read past the header's end stay a fraction of the header.
+        """
+        source, step = self._source, FIRST_READ_BYTES
+        self.data = source.read(0, FIRST_READ_BYTES)
+        if not self.data:
+            raise FormatError(Problem("empty_file", "the file is empty", offset=0))
+        while needed := self.reader.advance(self.data):
+            have, size = len(self.data), source.size_bytes
+            # A few bytes more may still end one attribute and begin another: then others are missing.
+            if size is not None and needed > size and not have < size <= have + FIRST_READ_BYTES:
+                raise self.reader.truncated(size, needed)
+            wanted = needed + max(step, have // 4)
+            if size is not None:
+                wanted = min(wanted, size)
+            more = source.read(have, wanted - have)
+            self.data += more
+            if len(self.data) < needed:
+                self._raise_short()
+            step *= 2
+
+    def _raise_short(self) -> None:
+        size = self._source.size_bytes
+        if size is not None and len(self.data) < size:
+            message = f"the file had {size} bytes when it was opened, now it ends at byte {len(self.data)}"
+            raise SourceError(Problem("source_changed", message))
+        if needed := self.reader.advance(self.data):
+            raise self.reader.truncated(len(self.data), needed)
+
+    def header(self) -> ExrHeader:
+        """What was read so far."""
+        return self.reader.header(self.data)
+
+
+def inspect(
+    source: SourceArgument,
+    *,
+    config: Mapping[str, Any] | InspectConfig | None = None,
+    limits: Limits | None = None,
+) -> Document:
+    """The document of an OpenEXR file. Content and I/O failures are in its `errors`; none is raised.
+
+    `source` as for `read_header`; `config` has the fields of `config.InspectConfig`. Raises TypeError only,
+    for arguments of a wrong type.
+    """
+    settings, problems = inspect_config(config)
+    bounds = limits or DEFAULT_LIMITS
+    validation = _validation(settings)
+    if validation is not None and validation.problem is not None:
+        problems.append(validation.problem)
+    try:
+        opened = open_source(source)
+    except SourceError as error:
+        document, facts = _unread(described_path(source), settings, problems, error.problem)
+    else:
+        with opened:
+            document, facts = _inspected(opened, settings, bounds, problems)
+    if validation is not None:
+        document["validation"] = validation.entry(facts)
+    return document
+
+
+def _validation(settings: InspectConfig) -> Validation | None:
+    if not settings.enable_validate:
+        return None
+    return import_module("exr_inspector.rules.validation").Validation(settings.policy_path)  # type: ignore[no-any-return]
+
+
+def _unread(
+    path: str | bytes | None, settings: InspectConfig, problems: list[Problem], fatal: Problem
+) -> tuple[Document, Facts]:
+    source = Source()
+    source.path = path
+    document = build_document(
+        source,
+        None,
+        is_whole=False,
+        with_attributes=settings.enable_meta,
+        integrity=integrity_entry("unchecked"),
+        validation={},
+        problems=[*problems, fatal],
+    )
+    return document, Facts(None, False, (fatal,), document)
+
+
+def _inspected(
+    source: Source, settings: InspectConfig, limits: Limits, problems: list[Problem]
+) -> tuple[Document, Facts]:
+    loading = _Loading(source, limits)
+    fatal: list[Problem] = []
+    integrity = Integrity(integrity_entry("unchecked"), ())
+    header: ExrHeader | None = None
+    try:
+        loading.run()
+        header = loading.header()
+        if settings.integrity != "none":
+            walk_chunks = settings.integrity == "chunks"
+            integrity = check_integrity(header, _file_bytes(loading, source), limits, walk_chunks=walk_chunks)
+    except ExrError as error:
+        fatal.append(error.problem)
+        if isinstance(error, TruncatedExr):
+            integrity = Integrity({**integrity_entry("truncated"), "missing_bytes": error.missing_bytes}, ())
+    if header is None and loading.reader.version_field is not None:
+        header = loading.header()
+    is_whole = header is not None and loading.reader.is_done
+    read = header.problems if header is not None else ()
+    ruled = header_problems(header, limits) if header is not None and is_whole else ()
+    checked = (*integrity.problems, *fatal)
+    document = build_document(
+        source,
+        header,
+        is_whole=is_whole,
+        with_attributes=settings.enable_meta,
+        integrity=integrity.entry,
+        validation={},
+        problems=[*problems, *read, *ruled, *checked],
+    )
+    return document, Facts(header, is_whole, (*read, *checked), document, limits)
+
+
+def _file_bytes(loading: _Loading, source: Source) -> FileBytes:
+    return FileBytes(loading.data, source.read, source.size_bytes, is_random=source.is_random)

@@ -1,0 +1,1 @@
+"""The OpenEXR file format: declarations, the reader derived from them, and the chunk tables."""

@@ -1,0 +1,244 @@
+"""Where the bytes come from: a path, bytes, a binary file object. Each gives "this range", size and time.
+
+Foreign errors are translated here, once. A source never reads by itself and never more than it is asked for.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import IO, Any, Union
+
+from exr_inspector.errors import Problem, SourceError, shown
+from exr_inspector.limits import MIB
+
+SourceArgument = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes]]
+
+# Non-blocking, so that opening a FIFO does not wait for a writer.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+# A stream tells its length only by ending: it is read in pieces, so that memory grows with what really comes.
+_STREAM_PIECE_BYTES = 4 * MIB
+
+_ERRNO_CODES = {
+    errno.ENOENT: "source_not_found",
+    errno.ENOTDIR: "source_not_found",
+    errno.ENAMETOOLONG: "source_not_found",
+    errno.ELOOP: "source_not_found",
+    errno.EACCES: "source_no_permission",
+    errno.EPERM: "source_no_permission",
+    errno.EISDIR: "source_not_regular",
+    errno.ENXIO: "source_not_regular",
+    errno.ENODEV: "source_not_regular",
+}
+
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a FIFO: read it through `-`"),
+    (stat.S_ISCHR, "a character device: read it through `-`"),
+    (stat.S_ISBLK, "a block device: read it through `-`"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+class Source:
+    """The bytes of one file. A context manager.
+
+    `path` is what the document calls the file (None for bytes), `size_bytes` and `mtime_ns` are None where they
+    are unknown. `is_random` tells whether any range can be read at little cost; without it, ranges must follow
+    each other from the start.
+    """
+
+    path: str | bytes | None = None
+    size_bytes: int | None = None
+    mtime_ns: int | None = None
+    is_random: bool = True
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """The bytes from `offset` on; fewer than asked for only at the file's end. Raises SourceError."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Gives back what the source holds."""
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class LocalFile(Source):
+    """A regular file, read at positions; the only state is a descriptor."""
+
+    def __init__(self, path: str | bytes) -> None:
+        self.path = path
+        try:
+            self._descriptor = os.open(path, _OPEN_FLAGS)
+        except OSError as error:
+            raise _translated(error) from error
+        except ValueError as error:  # a NUL in the path
+            raise SourceError(Problem("source_not_found", f"not a path: {error}")) from error
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(self._descriptor)
+            raise SourceError(Problem("source_not_regular", f"not a regular file but {_kind(status.st_mode)}"))
+        self.size_bytes = status.st_size
+        self.mtime_ns = status.st_mtime_ns
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """See `Source.read`."""
+        try:
+            data = _pread(self._descriptor, size_bytes, offset)
+            while len(data) < size_bytes:
+                more = _pread(self._descriptor, size_bytes - len(data), offset + len(data))
+                if not more:
+                    break
+                data += more
+        except OSError as error:
+            raise _translated(error) from error
+        return data
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        os.close(self._descriptor)
+
+
+class InMemory(Source):
+    """Bytes that are there already."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size_bytes = len(data)
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """See `Source.read`."""
+        return self._data[offset : offset + size_bytes]
+
+
+class FileObject(Source):
+    """A binary file object, read from where it stands. A seekable one is put back there at the end."""
+
+    def __init__(self, file: IO[bytes], *, path: str | bytes | None = None) -> None:
+        self._file = file
+        name = getattr(file, "name", None)
+        self.path = path if path is not None else name if isinstance(name, (str, bytes)) else None
+        self.is_random = _is_seekable(file)
+        self._start = 0
+        self._position = 0
+        if self.is_random:
+            try:
+                self._start = file.tell()
+                self.size_bytes = max(0, file.seek(0, os.SEEK_END) - self._start)
+                self._seek(0)
+            except Exception as error:  # as in `read`
+                raise _translated(error) from error
+        self.mtime_ns = _mtime_ns(file)
+
+    def _seek(self, offset: int) -> None:
+        self._file.seek(self._start + offset)
+        self._position = offset
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """See `Source.read`."""
+        try:
+            return self._read(offset, size_bytes)
+        except TypeError:
+            raise
+        # Foreign code: gzip raises EOFError, http.client IncompleteRead, a closed file ValueError, …
+        except Exception as error:
+            raise _translated(error) from error
+
+    def _read(self, offset: int, size_bytes: int) -> bytes:
+        if self.is_random and offset != self._position:
+            self._seek(offset)
+        pieces: list[bytes] = []
+        missing = size_bytes
+        while missing > 0:
+            piece = self._file.read(min(missing, _STREAM_PIECE_BYTES))
+            if piece is None:
+                raise BlockingIOError(errno.EAGAIN, "the file object does not wait for its bytes")
+            if not isinstance(piece, bytes):
+                raise TypeError(f"a binary file object is needed; read() gave {type(piece).__name__}")
+            if not piece:
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+            self._position += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        if self.is_random:
+            with suppress(OSError, ValueError):  # closed meanwhile: nothing to put back
+                self._seek(0)
+
+
+def open_source(source: SourceArgument) -> Source:
+    """The Source of a path, bytes or a binary file object. Raises SourceError; TypeError for anything else."""
+    if isinstance(source, str):
+        if source.startswith("s3://"):
+            raise SourceError(Problem("source_unsupported", "s3:// addresses cannot be read by this version"))
+        return LocalFile(source)
+    if isinstance(source, os.PathLike):
+        path = os.fspath(source)
+        return LocalFile(path)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return InMemory(bytes(source))
+    if isinstance(source, io.TextIOBase):
+        raise TypeError("a binary file object is needed; this one was opened for text")
+    if callable(getattr(source, "read", None)):
+        return FileObject(source)
+    raise TypeError(f"a path, bytes or a binary file object is needed, not {type(source).__name__}")
+
+
+def described_path(source: SourceArgument) -> str | bytes | None:
+    """What a document calls a source, also one that could not be opened."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, (str, bytes)) else None
+
+
+def _pread_by_seeking(descriptor: int, size_bytes: int, offset: int) -> bytes:
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    return os.read(descriptor, size_bytes)
+
+
+_pread: Callable[[int, int, int], bytes] = getattr(os, "pread", _pread_by_seeking)  # Windows has none
+
+
+def _is_seekable(file: Any) -> bool:
+    seekable = getattr(file, "seekable", None)
+    try:
+        return bool(seekable()) if callable(seekable) else False
+    except (OSError, ValueError):
+        return False
+
+
+def _mtime_ns(file: Any) -> int | None:
+    try:
+        status = os.fstat(file.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
+    return status.st_mtime_ns if stat.S_ISREG(status.st_mode) else None
+
+
+def _kind(mode: int) -> str:
+    return next((words for is_kind, words in _KINDS if is_kind(mode)), "something else")
+
+
+def _translated(error: Exception) -> SourceError:
+    if isinstance(error, OSError):
+        code = _ERRNO_CODES.get(error.errno or 0, "source_failed")
+        reason = error.strerror or type(error).__name__
+    else:
+        code, reason = "source_failed", f"{type(error).__name__}: {error}"
+    return SourceError(Problem(code, shown(reason).strip("'\"")))

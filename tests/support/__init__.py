@@ -1,0 +1,1 @@
+"""What the tests share: byte builders, Hypothesis strategies, and the two reference wheels as oracles."""
