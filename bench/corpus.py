@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 Document = dict[str, Any]
@@ -164,7 +164,7 @@ class _Show(NamedTuple):
 
 def corpus(seed: int, shows: int = 12, frames: int = 12) -> Iterator[File]:
     """The files of a corpus: `shows` * 6 * `frames` frames, and three hard negatives for each pass of each show."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - noise, no secrets
     studios = [tuple(rng.sample(_PIPELINE, 14)) for _ in range((shows + 2) // 3)]
     for number in range(shows):
         show = _show(rng, number, studios[number // 3])
@@ -239,12 +239,14 @@ def _frame(rng: random.Random, show: _Show, pass_name: str, pass_: _Pass, frame:
 
 def rich_document(seed: int, layers: int = 19, attributes: int = 60) -> Document:
     """A document of `attributes` attributes and 4 channels for each layer and the four of the picture."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - noise, no secrets
     renderer = rng.choice(list(_RENDERERS))
     vocabulary = _RENDERERS[renderer]["layers"]
     pool = [*_PIPELINE, *_RENDERERS[renderer]["attributes"]]
     chosen = rng.sample(pool, min(len(pool), attributes - 10))
-    chosen += [(f"custom{rng.randrange(2000)}/key{number}", "string") for number in range(attributes - 10 - len(chosen))]
+    chosen += [
+        (f"custom{rng.randrange(2000)}/key{number}", "string") for number in range(attributes - 10 - len(chosen))
+    ]
     return document(
         path=f"/mnt/rich/{seed}/beauty.{1001 + seed % 200}.exr",
         frame=1001 + seed % 200,
@@ -262,7 +264,7 @@ def rich_document(seed: int, layers: int = 19, attributes: int = 60) -> Document
     )
 
 
-def document(
+def document(  # noqa: PLR0913 - one argument for each thing that varies
     *,
     path: str,
     frame: int,
@@ -311,20 +313,24 @@ def without_layers(document: Document, layers: set[str]) -> Document:
     return smaller
 
 
+_VALUES: dict[str, Callable[[random.Random], Any]] = {
+    "int": lambda rng: rng.randrange(1000),
+    "float": lambda rng: rng.randrange(1 << 20) / 1024,
+    "m44f": lambda rng: [[rng.randrange(1 << 16) / 256 for _ in range(4)] for _ in range(4)],
+    "v2f": lambda rng: {"x": rng.randrange(9) / 2, "y": 2.0},
+    "rational": lambda rng: {"numerator": rng.randrange(1, 99), "denominator": 1},
+    "timecode": lambda rng: _time_code(*(rng.randrange(24) for _ in range(4))),
+    "keycode": lambda rng: {"raw": [1, 2, 3, rng.randrange(9999), 0, 4, 64]},
+    "string": lambda rng: f"{rng.getrandbits(64):016x} on node{rng.randrange(400)} at 2026:03:{rng.randrange(1, 29)}",
+}
+
+
 def _value(rng: random.Random, type_name: str) -> Any:
-    if type_name == "int":
-        return rng.randrange(1000)
-    if type_name == "float":
-        return rng.randrange(1 << 20) / 1024
-    if type_name == "m44f":
-        return [[rng.randrange(1 << 16) / 256 for _ in range(4)] for _ in range(4)]
-    if type_name == "v2f":
-        return {"x": 2.0, "y": 2.0}
-    if type_name == "rational":
-        return {"numerator": 24, "denominator": 1}
-    if type_name in ("timecode", "keycode"):
-        return {"raw": [rng.randrange(1 << 30), 0]}
-    return f"{rng.getrandbits(64):016x} on node{rng.randrange(400)} at 2026:03:{rng.randrange(1, 29):02d}"
+    return _VALUES[type_name](rng)
+
+
+def _time_code(hours: int, minutes: int, seconds: int, frame: int) -> dict[str, Any]:
+    return {"hours": hours, "minutes": minutes, "seconds": seconds, "frame": frame, "drop_frame": False}
 
 
 def _box(x_min: int, y_min: int, x_max: int, y_max: int) -> dict[str, Any]:

@@ -81,6 +81,7 @@ CODES: dict[str, Code] = {
     "config_invalid": Code("error", False, "a setting cannot be understood; its default was used"),
     "feature_unavailable": Code("error", False, "asked for what a header-only reader cannot do"),
     "document_invalid": Code("error", False, "a document that is not of the schema, or not complete"),
+    "column_misfit": Code("warning", False, "a value that its table's column cannot hold: stored there as null"),
     "policy_unreadable": Code("error", False, "the policy file cannot be read or understood"),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from exr_inspector.errors import DocumentError
 
-class VectorEmbeddingError(ValueError):
+
+class VectorEmbeddingError(DocumentError):
     """A payload that cannot be embedded; the message names the field."""

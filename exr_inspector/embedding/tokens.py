@@ -79,6 +79,7 @@ def count_tokens(payload: Record) -> Counter[str]:
     _check(payload)
     parts = _records(payload, "parts")
     tokens = [BIAS_TOKEN, *_ladder("parts", len(parts))]
+    tokens += [f"flag:{flag}" for flag in _FLAGS if payload["file"].get(flag) is True]
     for part in parts:
         tokens += _part_tokens(part)
     tokens += _attribute_tokens(payload.get("attributes"))
@@ -316,6 +317,7 @@ def _aspect_tokens(aspect: float | None) -> tuple[str, ...]:
     return () if aspect is None else (f"pixel_aspect:{exact(aspect)}", *_near("pixel_aspect_near", aspect))
 
 
+_FLAGS = ("is_deep", "is_tiled")
 _STORAGE_FIELDS = ("compression", "part_type", "line_order", "level_mode", "rounding_mode")
 
 

@@ -60,7 +60,9 @@ def compute_metadata_embedding(payload: Mapping[str, Any], embedding_dim: int = 
     return vector
 
 
-def compute_channel_fingerprint(channels: Sequence[Mapping[str, Any]], embedding_dim: int = FINGERPRINT_DIM) -> list[float]:
+def compute_channel_fingerprint(
+    channels: Sequence[Mapping[str, Any]], embedding_dim: int = FINGERPRINT_DIM
+) -> list[float]:
     """The vector of a channel list alone: `embedding_dim` numbers of single precision, of length one.
 
     Raises VectorEmbeddingError if a channel has no `type`, or the dimension is no size.

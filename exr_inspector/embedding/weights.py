@@ -71,6 +71,7 @@ KINDS: dict[str, Kind] = {
     "compression": Kind("storage", 8),
     "compression_loss": Kind("storage", 3),
     "part_type": Kind("storage", 3),
+    "flag": Kind("storage", 2),
     "line_order": Kind("storage", 1),
     "tile": Kind("storage", 3),
     "tile_near": Kind("storage", 1),

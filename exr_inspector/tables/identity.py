@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from exr_inspector.errors import DocumentError
 from exr_inspector.tables.values import canonical_json, cut_document
 
 FILE_ID_DIGITS = 32
@@ -44,18 +45,18 @@ def normalize_path(path: str | os.PathLike[str]) -> str:
 
 
 def file_path(payload: Mapping[str, Any]) -> str:
-    """The path as it was given. Raises ValueError if there is none."""
+    """The path as it was given. Raises DocumentError if there is none."""
     file = payload.get("file")
     path = file.get("path") if isinstance(file, Mapping) else None
     if not path:
-        raise ValueError("Payload missing file.path")
+        raise DocumentError("Payload missing file.path")
     if not isinstance(path, str) or len(path) > MAX_PATH_CHARACTERS:
-        raise ValueError(f"file.path must be a text of at most {MAX_PATH_CHARACTERS} characters")
+        raise DocumentError(f"file.path must be a text of at most {MAX_PATH_CHARACTERS} characters")
     return storable(path)
 
 
 def normalized_path(payload: Mapping[str, Any]) -> str:
-    """The path that tells files apart; bytes that are not UTF-8 are written as escapes. Raises ValueError."""
+    """The path that tells files apart; bytes that are not UTF-8 are written as escapes. Raises DocumentError."""
     file_path(payload)
     raw, path = payload["file"].get("path_raw"), payload["file"]["path"]
     if not isinstance(raw, str):
@@ -78,7 +79,7 @@ def header_hash(payload: Mapping[str, Any]) -> str | None:
 def content_hash(payload: Mapping[str, Any]) -> str:
     """Stands in where there is no header hash: of parts, channels, attributes and fatal error codes, long values cut.
 
-    Cutting first gives a stored document the identity that it had when it was stored. Raises ValueError if the
+    Cutting first gives a stored document the identity that it had when it was stored. Raises DocumentError if the
     payload is no JSON.
     """
     smaller = cut_document(payload)
@@ -88,7 +89,7 @@ def content_hash(payload: Mapping[str, Any]) -> str:
 
 
 def file_id(payload: Mapping[str, Any]) -> str:
-    """The key of a file's row: 32 hex digits. Raises ValueError if the payload has no path or is no JSON."""
+    """The key of a file's row: 32 hex digits. Raises DocumentError if the payload has no path or is no JSON."""
     path = normalized_path(payload)
     return file_id_of(path, header_hash(payload) or content_hash(payload))
 

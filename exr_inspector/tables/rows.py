@@ -16,17 +16,26 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from exr_inspector.embedding import EMBEDDING_VERSION, embed_documents, fingerprint_channels
+from exr_inspector.errors import DocumentError, Problem, shown
 from exr_inspector.tables import identity
 from exr_inspector.tables.columns import array
 from exr_inspector.tables.schemas import SCHEMAS, TABLES, Column
-from exr_inspector.tables.values import NOTHING, DoesNotFit, PlainValue, cut, document_text, json_text, plain_value
+from exr_inspector.tables.values import (
+    NOTHING,
+    DoesNotFit,
+    PlainValue,
+    cut,
+    document_text,
+    json_text,
+    plain_value,
+    stored,
+)
 from exr_inspector.version import __version__
 
 Document = Mapping[str, Any]
 Row = dict[str, Any]
 
 SCHEMA_VERSION = "1"
-DOES_NOT_FIT = "value_does_not_fit"
 
 
 class Tables(NamedTuple):
@@ -56,7 +65,7 @@ def documents_to_tables(
 
     The vectors, float32[n, 384] and float32[n, 128] in the documents' order, are computed if they are not given.
     A document without a header hash gets none: it is left out of similarity. `inspected_at` is now by default.
-    Raises ValueError (VectorEmbeddingError for vectors), with the document's number and the field, if a document
+    Raises DocumentError (VectorEmbeddingError for vectors), with the document's number and the field, if a document
     has no path or another shape than a document; whatever else does not fit becomes null and an error.
     """
     sheets = [_numbered_sheet(number, document) for number, document in enumerate(documents)]
@@ -77,7 +86,7 @@ def documents_to_tables(
 def payload_to_files_row(
     payload: Document, metadata_embedding: Sequence[float] | None, file_id: str | None = None
 ) -> pa.Table:
-    """The row of `files` for one payload, its embedding as given. Raises ValueError as `documents_to_tables` does."""
+    """The row of `files` for one payload, its embedding as given. Raises as `documents_to_tables` does."""
     sheet = _Sheet(payload, file_id)
     sheet.embedding = _vector(metadata_embedding, "metadata_embedding", _METADATA)
     for build in (_parts_table, _channels_table, _attributes_table):  # for what does not fit there
@@ -86,19 +95,19 @@ def payload_to_files_row(
 
 
 def payload_to_parts_rows(payload: Document, file_id: str) -> pa.Table:
-    """The rows of `parts` for one payload. Raises ValueError as `documents_to_tables` does."""
+    """The rows of `parts` for one payload. Raises DocumentError as `documents_to_tables` does."""
     return _parts_table([_Sheet(payload, file_id)])
 
 
 def payload_to_channels_rows(payload: Document, file_id: str, channel_fingerprint: Sequence[float] | None) -> pa.Table:
-    """The rows of `channels` for one payload, the fingerprint in the first. Raises ValueError."""
+    """The rows of `channels` for one payload, the fingerprint in the first. Raises as `documents_to_tables` does."""
     sheet = _Sheet(payload, file_id)
     sheet.fingerprint = _vector(channel_fingerprint, "channel_fingerprint", _FINGERPRINT)
     return _channels_table([sheet])
 
 
 def payload_to_attributes_rows(payload: Document, file_id: str) -> pa.Table:
-    """The rows of `attributes` for one payload. Raises ValueError as `documents_to_tables` does."""
+    """The rows of `attributes` for one payload. Raises DocumentError as `documents_to_tables` does."""
     return _attributes_table([_Sheet(payload, file_id)])
 
 
@@ -122,15 +131,12 @@ class _Sheet:
 
     def does_not_fit(self, column: str, part_index: Any, attribute: Any, reason: str) -> None:
         self.problems.append(
-            {
-                "code": DOES_NOT_FIT,
-                "severity": "warning",
-                "retryable": False,
-                "message": f"{column}: {reason}; stored as null",
-                "part_index": part_index if isinstance(part_index, int) else None,
-                "attribute": attribute if isinstance(attribute, str) else None,
-                "offset": None,
-            }
+            Problem(
+                "column_misfit",
+                f"{column}: {reason}; stored as null",
+                part_index=part_index if type(part_index) is int else None,
+                attribute=attribute if isinstance(attribute, str) else None,
+            ).as_entry()
         )
 
 
@@ -138,19 +144,18 @@ def _numbered_sheet(number: int, document: Document) -> _Sheet:
     try:
         return _Sheet(document)
     except ValueError as error:
-        raise ValueError(f"document {number}: {error}") from error
+        raise DocumentError(f"document {number}: {error}") from error
 
 
 def _check(document: Document) -> None:
     """The shape only: lists of mappings where the schema has them."""
     if not isinstance(document, Mapping):
-        raise ValueError(  # noqa: TRY004 - the contract's word for a document that is none
-            f"a document must be a mapping, not {type(document).__name__}")
+        raise DocumentError(f"a document must be a mapping, not {type(document).__name__}")
     for field in ("parts", "channels", "errors"):
         _check_records(document.get(field) or (), field)
     attributes = document.get("attributes")
     if attributes is not None and not isinstance(attributes, Mapping):
-        raise ValueError("attributes must be a mapping")
+        raise DocumentError("attributes must be a mapping")
     if attributes and isinstance(attributes.get("parts"), (list, tuple)):
         for index, part in enumerate(attributes["parts"]):
             _check_records(part, f"attributes.parts[{index}]")
@@ -158,10 +163,10 @@ def _check(document: Document) -> None:
 
 def _check_records(records: Any, field: str) -> None:
     if not isinstance(records, (list, tuple)):
-        raise ValueError(f"{field} must be a list")
+        raise DocumentError(f"{field} must be a list")
     for index, record in enumerate(records):
         if not isinstance(record, Mapping):
-            raise ValueError(f"{field}[{index}] must be a mapping")
+            raise DocumentError(f"{field}[{index}] must be a mapping")
 
 
 # ---- Tables of columns -------------------------------------------------------------------------------------
@@ -255,13 +260,13 @@ def _attributes_table(sheets: Sequence[_Sheet]) -> pa.Table:
     builder = _Builder("attributes")
     for sheet in sheets:
         for part_index, entries in enumerate(_attribute_lists(sheet.document)):
-            stored = [_stored(entry) for entry in entries]
-            plain = [_plain(sheet, part_index, entry, value) for entry, (value, _) in zip(entries, stored, strict=True)]
+            values = [_stored(entry) for entry in entries]
+            plain = [_plain(sheet, part_index, entry, value) for entry, (value, _) in zip(entries, values, strict=True)]
             columns = {
                 "part_index": [part_index] * len(entries),
                 "attribute_name": _field(entries, "name"),
                 "attribute_type": _field(entries, "type"),
-                "attribute_value": [text for _, text in stored],
+                "attribute_value": [text for _, text in values],
                 "value_text": [each.text for each in plain],
                 "value_int": [each.int for each in plain],
                 "value_float": [each.float for each in plain],
@@ -280,12 +285,10 @@ def _attribute_lists(document: Document) -> Sequence[Sequence[Document]]:
 
 
 def _stored(entry: Document) -> tuple[Any, str]:
-    """An attribute's value, cut if it is long, and its JSON."""
     try:
-        value = cut(entry.get("value"))
-        return value, json_text(value)
+        return stored(entry)
     except ValueError as error:
-        raise ValueError(f"the value of attribute {entry.get('name')!r:.80} is no JSON: {error}") from error
+        raise DocumentError(f"the value of attribute {shown(str(entry.get('name')))}: {error}") from error
 
 
 def _plain(sheet: _Sheet, part_index: int, entry: Document, stored: Any) -> PlainValue:
@@ -375,7 +378,7 @@ def _vector(values: Sequence[float] | None, name: str, type_: pa.DataType) -> ND
         return None
     vector = np.asarray(values, dtype=np.float32)
     if vector.shape != (type_.list_size,) or not np.isfinite(vector).all():
-        raise ValueError(f"{name} must have {type_.list_size} finite numbers")
+        raise DocumentError(f"{name} must have {type_.list_size} finite numbers")
     return vector
 
 

@@ -53,7 +53,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("inspection_timestamp", _TIME, "first committed inspection, UTC"),
         Column("inspection_count", _I64, "committed inspections, redeliveries included"),
         Column("last_inspected", _TIME, "latest committed inspection, UTC"),
-        Column("integrity", _TEXT, "complete, table_complete, incomplete, truncated, trailing, inconsistent, unchecked"),
+        Column(
+            "integrity", _TEXT, "complete, table_complete, incomplete, truncated, trailing, inconsistent, unchecked"
+        ),
         Column("error_count", _I32, "entries of the document's errors"),
         Column("validation_status", _TEXT, "the policy's verdict"),
         Column("validation", _TEXT, "the policy's findings (JSON)"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 import math
+import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+from exr_inspector.cut import cut_attribute
+from exr_inspector.errors import DocumentError
+from exr_inspector.normalizer import is_cut
 
 # A longer value is stored as its length, SHA-256 and first bytes: one Cryptomatte manifest of 100 MB must not
 # become a database cell. VAST takes no cell above about 5 MB.
@@ -25,7 +28,7 @@ INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
 def json_text(value: Any) -> str:
     """Compact JSON (RFC 8259), ASCII only; NaN and infinities, which JSON does not have, as the document's words.
 
-    Raises ValueError if the value is no JSON.
+    Raises DocumentError if the value is no JSON.
     """
     if type(value) is int:  # most of what is not text, and quicker this way
         return str(value)
@@ -34,7 +37,7 @@ def json_text(value: Any) -> str:
     except ValueError:
         return _ENCODER.encode(_without_nan(value))
     except (TypeError, RecursionError) as error:
-        raise ValueError(str(error)) from error
+        raise DocumentError(f"no JSON: {error}") from error
 
 
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
@@ -51,101 +54,89 @@ def _without_nan(value: Any) -> Any:
 
 
 def canonical_json(value: Any) -> str:
-    """The same text for the same value, whatever the order of its keys. Raises ValueError if it is no JSON."""
+    """The same text for the same value, whatever the order of its keys. Raises DocumentError if it is no JSON."""
     try:
         return json.dumps(_without_nan(value), allow_nan=False, separators=(",", ":"), sort_keys=True)
     except (TypeError, RecursionError) as error:
-        raise ValueError(str(error)) from error
+        raise DocumentError(f"no JSON: {error}") from error
 
 
 # ---- Cutting -----------------------------------------------------------------------------------------------
 
+# What can go wrong while `cut_attribute` makes the payload's bytes of an entry that was made by hand.
+_NOT_OF_THE_SCHEMA = (KeyError, TypeError, AttributeError, ValueError, OverflowError, struct.error)
 
-def is_cut(value: Any) -> bool:
-    """Whether a value is what `cut` leaves of a long one."""
-    return isinstance(value, dict) and "cut_bytes" in value
+
+# A value takes at least three quarters of its bytes as JSON: an empty string of a string vector four bytes in the
+# file and three here; all others more. So a shorter JSON needs no closer look.
+_SURELY_SHORT = MAX_VALUE_BYTES // 4 * 3
+
+
+def stored(entry: Mapping[str, Any]) -> tuple[Any, str]:
+    """An attribute's value as it is stored, cut if it is over 64 KiB, and its JSON. Raises DocumentError if no JSON."""
+    value = entry.get("value")
+    text = json_text(value)
+    if len(text) <= _SURELY_SHORT and _is_surely_short(entry.get("raw")):
+        return value, text
+    value = cut_entry(entry).get("value")
+    return value, json_text(value)
+
+
+def cut_entry(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An entry of the document's attributes, its value cut if it is over 64 KiB; else the same entry.
+
+    The measure is the payload's size in the file. An entry that is not of the schema has no payload: see `cut`.
+    """
+    value = entry.get("value")
+    if _is_surely_short(value) and _is_surely_short(entry.get("raw")):
+        return entry
+    if not is_cut(value):
+        try:
+            return cut_attribute(dict(entry), MAX_VALUE_BYTES, HEAD_BYTES)
+        except _NOT_OF_THE_SCHEMA:
+            pass
+    smaller = cut(value)
+    return entry if smaller is value else {**entry, "value": smaller}
 
 
 def cut(value: Any) -> Any:
-    """The value itself, or, if it is over 64 KiB, its length, SHA-256 and first 1 KiB. Raises ValueError if no JSON.
+    """The value itself, or, if it is over 64 KiB, its size, SHA-256 and first 1 KiB. Raises DocumentError if no JSON.
 
-    Measured are the text's UTF-8 or the decoded bytes of base64, which for whole values of the types `string` and
-    unknown are the bytes in the file; of everything else its JSON text. Cutting twice changes nothing.
+    For values without a payload in the file: measured are a text's UTF-8, and of everything else its JSON.
     """
     if _is_surely_short(value):
         return value
-    data, head = _bytes_of(value)
+    data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else json_text(value).encode()
     if len(data) <= MAX_VALUE_BYTES:
         return value
-    return {"cut_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "head": head(data[:HEAD_BYTES])}
-
-
-def cut_base64(text: Any) -> Any:
-    """Like `cut`, for a text that is base64."""
-    if _is_surely_short(text) or not isinstance(text, str):
-        return text
-    value = cut({"encoding": "base64", "data": text})
-    return value if is_cut(value) else text
+    start = data[:HEAD_BYTES].decode("utf-8", "ignore")  # a character in two halves at the end is left out
+    return {"cut_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "start": start}
 
 
 def _is_surely_short(value: Any) -> bool:
-    # No character takes more than four bytes of UTF-8; three bytes become four characters of base64.
+    """Whether a value's bytes cannot be over 64 KiB, seen without making them."""
     if isinstance(value, str):
-        return len(value) * 4 <= MAX_VALUE_BYTES
+        return len(value) * 4 <= MAX_VALUE_BYTES  # no character takes more than four bytes of UTF-8
     return value is None or isinstance(value, (int, float))
 
 
-def _bytes_of(value: Any) -> tuple[bytes, Callable[[bytes], Any]]:
-    """A value's bytes, and how their beginning is shown."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass"), _text_head
-    if isinstance(value, dict) and value.get("encoding") == "base64":
-        try:
-            return base64.b64decode(value["data"], validate=True), _base64_head
-        except (KeyError, TypeError, binascii.Error, ValueError):
-            pass  # made by hand: then it is JSON like any other
-    return json_text(value).encode(), _text_head
-
-
-def _text_head(data: bytes) -> str:
-    return data.decode("utf-8", "ignore")  # a character in two halves at the end is left out
-
-
-def _base64_head(data: bytes) -> dict[str, str]:
-    return {"encoding": "base64", "data": base64.b64encode(data).decode("ascii")}
-
-
-def cut_document(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with long values cut: those of the attributes, their raw bytes, and the parts' fields."""
-    smaller = dict(document)
-    if document.get("parts"):
-        smaller["parts"] = [{name: cut(value) for name, value in part.items()} for part in document["parts"]]
+def cut_document(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document with long values of its attributes cut; the same one if there is none."""
     attributes = document.get("attributes")
-    if attributes:
-        smaller["attributes"] = _cut_attributes(attributes)
-    return smaller
-
-
-def _cut_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    if not attributes:
+        return document
     parts = attributes.get("parts")
     if not isinstance(parts, (list, tuple)):
-        return {name: cut(value) for name, value in attributes.items()}
-    return {**attributes, "parts": [[_cut_entry(entry) for entry in part] for part in parts]}
-
-
-def _cut_entry(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    value, raw = entry.get("value"), entry.get("raw")
-    smaller_value, smaller_raw = cut(value), cut_base64(raw)
-    if smaller_value is value and smaller_raw is raw:
-        return entry
-    smaller = {**entry, "value": smaller_value}
-    return smaller if raw is None else {**smaller, "raw": smaller_raw}
+        smaller = {name: cut(value) for name, value in attributes.items()}
+    else:
+        smaller = {**attributes, "parts": [list(map(cut_entry, part)) for part in parts]}
+    return {**document, "attributes": smaller}
 
 
 def document_text(document: Mapping[str, Any]) -> str | None:
-    """The document as it is stored, long values cut; None if it is still above 1 MiB. Raises ValueError if no JSON."""
+    """The document as stored, long values cut; None if it is still above 1 MiB. Raises DocumentError if no JSON."""
     text = json_text(document)
-    if len(text) > MAX_VALUE_BYTES:  # else nothing in it is over the bound
+    if len(text) > _SURELY_SHORT:
         text = json_text(cut_document(document))
     return text if len(text) <= MAX_DOCUMENT_BYTES else None
 
