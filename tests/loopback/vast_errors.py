@@ -44,8 +44,8 @@ class ApiError(Exception):
     def document(self) -> bytes:
         """Return the S3 error document."""
         code, message = escape(self.code), escape(self.message)
-        text = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
-        return text.encode()
+        text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        return f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode()
 
 
 def conflict(message: str) -> ApiError:

@@ -1,6 +1,8 @@
 """Faults that a test plans: which requests go wrong, how often, and how.
 
-    server.faults.add(op="commit", kind="drop_after")                # the next commit is applied, its answer lost
+Examples::
+
+    server.faults.add(op="commit", kind="drop_after")  # the next commit is applied, its answer lost
     server.faults.add(op=("insert", "update"), kind="conflict", times=2, table="files")
     server.faults.add(op="*", kind="slow_down", times=None, probability=0.05, seed=7)
     server.faults.add(op="select", kind="slow", seconds=1.5)
@@ -90,15 +92,25 @@ class Faults:
         self._lock = threading.Lock()
         self._planned: list[Fault] = []
 
-    def add(self, op: str | Iterable[str], kind: str, *, times: int | None = 1, after: int = 0,
-            probability: float = 1.0, seed: int = 0, seconds: float = 0.0, table: str | None = None) -> Fault:
+    def add(
+        self,
+        op: str | Iterable[str],
+        kind: str,
+        *,
+        times: int | None = 1,
+        after: int = 0,
+        probability: float = 1.0,
+        seed: int = 0,
+        seconds: float = 0.0,
+        table: str | None = None,
+    ) -> Fault:
         """Plan a fault for requests of `op` (a name, several, or "*"), of one table if given.
 
         `times`: how many requests it strikes (None: no end). `after`: how many it lets pass first.
         `probability`: chance of each request, from `seed`. `seconds`: of the slow kinds.
         """
         ops = frozenset([op] if isinstance(op, str) else op)
-        dice = random.Random(seed)  # noqa: S311 - reproducible, not secret
+        dice = random.Random(seed)
         fault = Fault(ops, KINDS[kind], times, after, probability, seconds, table, dice)
         with self._lock:
             self._planned.append(fault)

@@ -1,7 +1,7 @@
 """Filters as the SDK sends them: an Arrow ComputeIR expression, decoded and then evaluated with pyarrow.
 
-The SDK emits `and` of `or` of comparisons of one column with one literal; `isin` is an `or` of `equal`, a prefix
-is a range of bytes, so strings are compared as bytes. A column is named by its depth-first position.
+The SDK emits `and` of `or` of comparisons of one column with one literal; `isin` is an `or` of `equal`, a
+prefix is a range of bytes, so strings are compared as bytes. A column is named by its depth-first position.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from vastdb.vast_flatbuf.org.apache.arrow.computeir.flatbuf import (
@@ -21,10 +20,8 @@ from vastdb.vast_flatbuf.org.apache.arrow.computeir.flatbuf import (
     Call,
     DateLiteral,
     DecimalLiteral,
-    Expression,
     FieldIndex,
     FieldRef,
-    Float16Literal,
     Float32Literal,
     Float64Literal,
     Int8Literal,
@@ -92,7 +89,8 @@ def _nodes(column: str, arrow_type: pa.DataType, path: tuple[int, ...], *, compa
             found += _nodes(column, arrow_type.field(i).type, (*path, i), comparable=comparable)
         return found
     if pa.types.is_fixed_size_list(arrow_type):  # the item's position stands for the whole vector
-        return [Node(column, arrow_type, path, comparable=False, is_leaf=False), Node(column, arrow_type, path, comparable)]
+        whole = Node(column, arrow_type, path, comparable=False, is_leaf=False)
+        return [whole, Node(column, arrow_type, path, comparable)]
     if pa.types.is_list(arrow_type):
         inner = _nodes(column, arrow_type.value_type, path, comparable=False)
         return [Node(column, arrow_type, path, comparable=False, is_leaf=False), *inner]
@@ -105,7 +103,10 @@ def _nodes(column: str, arrow_type: pa.DataType, path: tuple[int, ...], *, compa
 
 # Decoding
 
-_BYTES_LITERALS = {LiteralImpl.BinaryLiteral: BinaryLiteral.BinaryLiteral, LiteralImpl.DecimalLiteral: DecimalLiteral.DecimalLiteral}
+_BYTES_LITERALS = {
+    LiteralImpl.BinaryLiteral: BinaryLiteral.BinaryLiteral,
+    LiteralImpl.DecimalLiteral: DecimalLiteral.DecimalLiteral,
+}
 _VALUE_LITERALS = {
     LiteralImpl.BooleanLiteral: BooleanLiteral.BooleanLiteral,
     LiteralImpl.Int8Literal: Int8Literal.Int8Literal,
@@ -116,7 +117,6 @@ _VALUE_LITERALS = {
     LiteralImpl.UInt16Literal: UInt16Literal.UInt16Literal,
     LiteralImpl.UInt32Literal: UInt32Literal.UInt32Literal,
     LiteralImpl.UInt64Literal: UInt64Literal.UInt64Literal,
-    LiteralImpl.Float16Literal: Float16Literal.Float16Literal,
     LiteralImpl.Float32Literal: Float32Literal.Float32Literal,
     LiteralImpl.Float64Literal: Float64Literal.Float64Literal,
     LiteralImpl.StringLiteral: StringLiteral.StringLiteral,
@@ -177,7 +177,7 @@ def _node(expression: Any, nodes: Sequence[Node]) -> Node:
     if expression.ImplType() != ExpressionImpl.FieldRef:
         raise ApiError("InvalidArgument", "a comparison begins with a column")
     reference = _union(FieldRef.FieldRef, expression.Impl())
-    position = _union(FieldIndex.FieldIndex, reference.Ref()).Position()
+    position = int(_union(FieldIndex.FieldIndex, reference.Ref()).Position())
     if position >= len(nodes) or not nodes[position].comparable:
         raise ApiError("InvalidArgument", f"no comparable column at position {position}")
     return nodes[position]
@@ -205,11 +205,11 @@ def _scalar(value: Any, arrow_type: pa.DataType) -> Any:
     if pa.types.is_string(arrow_type) or pa.types.is_binary(arrow_type):
         return pa.scalar(value, pa.binary())
     if pa.types.is_decimal(arrow_type):
-        return pa.scalar(Decimal(int.from_bytes(value, "little", signed=True)).scaleb(-arrow_type.scale), arrow_type)
+        unscaled = Decimal(int.from_bytes(value, "little", signed=True))
+        return pa.scalar(unscaled.scaleb(-arrow_type.scale), arrow_type)
     if pa.types.is_temporal(arrow_type):
-        return pa.scalar(value, pa.int32() if arrow_type.bit_width == 32 else pa.int64()).cast(arrow_type)  # noqa: PLR2004
-    if pa.types.is_float16(arrow_type):
-        return pa.scalar(np.uint16(value).view(np.float16), arrow_type)
+        stored_as = pa.int32() if arrow_type.bit_width == pa.int32().bit_width else pa.int64()
+        return pa.scalar(value, stored_as).cast(arrow_type)
     return pa.scalar(value, arrow_type)
 
 
@@ -258,10 +258,12 @@ def _compare(comparison: Comparison, values: pa.Array) -> pa.Array:
     if op == "is_valid":
         return pc.is_valid(values)
     if op == "is_in":
-        return pc.is_in(values, value_set=pa.array([scalar.as_py() for scalar in literal], type=values.type))
+        wanted = pa.array([scalar.as_py() for scalar in literal], type=values.type)
+        return pc.is_in(values, value_set=wanted)
     if op == "match_substring":
         return pc.match_substring(values, pattern=literal.as_py())
     if pa.types.is_fixed_size_list(values.type):
         compare = _VECTOR_OPERATORS[op]
-        return pa.array([None if row is None else compare(row, literal) for row in values.to_pylist()], pa.bool_())
+        rows = values.to_pylist()
+        return pa.array([None if row is None else compare(row, literal) for row in rows], pa.bool_())
     return _KERNELS[op](values, literal)

@@ -7,8 +7,9 @@ Versions are numbered by position in the log, rows by row id; a read returns ver
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,11 @@ class Segment:
         found = self.columns.get(column_id)
         return nulls(self.length, arrow_type) if found is None else found
 
+    @cached_property
+    def size_bytes(self) -> int:
+        """How much memory the arrays take."""
+        return sum(array.nbytes for array in self.columns.values())
+
     def join(self, other: Segment) -> Segment:
         """Return this segment followed by `other`."""
         types = {i: a.type for i, a in (*self.columns.items(), *other.columns.items())}
@@ -68,7 +74,9 @@ def nulls(length: int, arrow_type: pa.DataType) -> pa.Array:
     size, item_type = length * arrow_type.list_size, arrow_type.value_type
     zeros = pa.py_buffer(bytes(size * item_type.bit_width // 8))
     items = pa.Array.from_buffers(item_type, size, [None, zeros])
-    return pa.FixedSizeListArray.from_arrays(items, type=arrow_type, mask=pa.array(np.ones(length, dtype=bool)))
+    return pa.FixedSizeListArray.from_arrays(
+        items, type=arrow_type, mask=pa.array(np.ones(length, dtype=bool))
+    )
 
 
 class GrowingNumbers:
@@ -114,19 +122,33 @@ class LogView:
     def bytes_per_row(self) -> float:
         """Return the average size of a stored version."""
         length = sum(segment.length for segment in self.segments)
-        size = sum(array.nbytes for segment in self.segments for array in segment.columns.values())
+        size = sum(segment.size_bytes for segment in self.segments)
         return size / length if length else 0.0
 
 
-def take(segments: Iterable[Segment], column_id: int, arrow_type: pa.DataType, positions: Numbers) -> pa.Array:
-    """Return a column's values at `positions`, as one array."""
-    chunks = [segment.column(column_id, arrow_type) for segment in segments]
-    if not len(positions) or not chunks:
+def take(
+    segments: Sequence[Segment], column_id: int, arrow_type: pa.DataType, positions: Numbers
+) -> pa.Array:
+    """Return a column's values at `positions`, as one array; a nested one shares no children with the log."""
+    if not len(positions):
         return pa.array([], type=arrow_type)
-    if len(chunks) == 1 and positions[-1] - positions[0] == len(positions) - 1 and _ascending(positions):
-        return chunks[0].slice(int(positions[0]), len(positions))
-    taken = pa.chunked_array(chunks, type=arrow_type).take(pa.array(positions))
-    return taken.combine_chunks() if taken.num_chunks != 1 else taken.chunk(0)
+    bounds = np.cumsum([0, *(segment.length for segment in segments)])
+    homes = np.searchsorted(bounds, positions, side="right") - 1
+    order = np.argsort(homes, kind="stable")
+    parts = []
+    for home in np.unique(homes).tolist():
+        values = segments[home].column(column_id, arrow_type)
+        parts.append(_take_local(values, positions[order[homes[order] == home]] - bounds[home]))
+    joined = pa.concat_arrays(parts) if len(parts) > 1 else parts[0]
+    return joined if _ascending(order) else joined.take(pa.array(np.argsort(order)))
+
+
+def _take_local(values: pa.Array, positions: Numbers) -> pa.Array:
+    """Return the values at `positions`: a slice where that does, for it costs nothing."""
+    contiguous = positions[-1] - positions[0] == len(positions) - 1 and _ascending(positions)
+    if contiguous and not pa.types.is_nested(values.type):
+        return values.slice(int(positions[0]), len(positions))
+    return values.take(pa.array(positions))
 
 
 def _ascending(numbers: Numbers) -> bool:
@@ -167,8 +189,9 @@ class RowLog:
         self._append(columns, row_ids, writes)
         return row_ids
 
-    def update(self, rows: Numbers, new: Mapping[int, pa.Array], types: Mapping[int, pa.DataType],
-               claim: Claim) -> None:
+    def update(
+        self, rows: Numbers, new: Mapping[int, pa.Array], types: Mapping[int, pa.DataType], claim: Claim
+    ) -> None:
         """Replace the columns `new` of the given rows, keeping the other columns in `types`."""
         positions = self._claim(rows, claim)
         kept = {i: take(self.segments, i, t, positions) for i, t in types.items() if i not in new}

@@ -1,7 +1,8 @@
 """A select: rows are split among fibers by row group, filtered, cut into pages, and framed.
 
-A client asks for one split of several, each of some sub-splits; every (split, sub-split) is a fiber that reads
-so many row groups, then skips those of the other fibers. A fiber's answer ends with the row to go on from.
+A client asks for one split of several, each of some sub-splits; every (split, sub-split) is a fiber that
+reads so many row groups, then skips those of the other fibers. A fiber's answer ends with the row to go on
+from.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pyarrow as pa
 from . import vast_predicate, vast_wire
 from .vast_errors import ApiError
 from .vast_rows import LogView, Numbers
-from .vast_store import TableEntry
+from .vast_tables import TableEntry
 from .vast_wire import NO_MORE_ROWS, Query
 
 ROWS_PER_GROUP = 1 << 16
@@ -42,14 +43,14 @@ class Page:
             split, splits, groups = map(int, headers["tabular-split"].split(","))
             sub_splits = int(headers["tabular-num-of-subsplits"])
             starts = [headers.get(f"tabular-start-row-id-{i}") or f"{i},0" for i in range(sub_splits)]
-            pairs = [tuple(map(int, start.split(","))) for start in starts]
+            pairs = [(int(start.split(",")[0]), int(start.split(",")[1])) for start in starts]
             limit = int(headers.get("tabular-limit-rows") or DEFAULT_LIMIT)
             queue_priority = int(headers.get("tabular-schedule-id") or 0)
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, IndexError) as error:
             raise ApiError("InvalidArgument", f"bad select headers: {error}") from error
         if queue_priority < 0 or min(splits, groups, sub_splits, limit) < 1:
             raise ApiError("InvalidArgument", "a select header is out of range")
-        return cls(split, splits, groups, sub_splits, {a: b for a, b in pairs}, limit)
+        return cls(split, splits, groups, sub_splits, dict(pairs), limit)
 
 
 def select(entry: TableEntry, view: LogView, body: bytes, page: Page) -> bytes:
@@ -65,7 +66,9 @@ def select(entry: TableEntry, view: LogView, body: bytes, page: Page) -> bytes:
 
 def _fiber(table: _Reader, query: Query, page: Page, sub_split: int) -> bytes:
     start = page.starts[sub_split]
-    rows = np.empty(0, dtype=np.int64) if start == NO_MORE_ROWS else _rows_of(table.view, page, sub_split, start)
+    rows = (
+        np.empty(0, dtype=np.int64) if start == NO_MORE_ROWS else _rows_of(table.view, page, sub_split, start)
+    )
     if query.predicate is not None and len(rows):
         rows = table.matching(query.predicate, rows)
     limit = min(page.limit, table.rows_per_page)
@@ -81,7 +84,8 @@ def _rows_of(view: LogView, page: Page, sub_split: int, start: int) -> Numbers:
     rows: Numbers = np.arange(first, len(view.row_ids))
     fibers = page.splits * page.sub_splits
     block = view.row_ids[first:] // (ROWS_PER_GROUP * page.groups_per_fiber)
-    return rows[block % fibers == page.split * page.sub_splits + sub_split]
+    mine: Numbers = rows[block % fibers == page.split * page.sub_splits + sub_split]
+    return mine
 
 
 class _Reader:
@@ -99,21 +103,14 @@ class _Reader:
         return self._entry.column(name).field.type
 
     def column(self, name: str, rows: Numbers) -> pa.Array:
-        """Return a column's values at the view's indices `rows`; nested ones begin at offset 0."""
+        """Return a column's values at the view's indices `rows`."""
         if name == vast_wire.ROW_ID:
             return vast_wire.row_id_array(self.view.row_ids[rows], wide=self._entry.wide_row_ids)
         column = self._entry.column(name)
-        values = self.view.column(column.column_id, column.field.type, rows)
-        if pa.types.is_nested(values.type) and (values.offset or len(values) != len(rows) or _is_slice(values)):
-            return values.take(pa.array(np.arange(len(values))))
-        return values
+        return self.view.column(column.column_id, column.field.type, rows)
 
     def matching(self, predicate: vast_predicate.Predicate, rows: Numbers) -> Numbers:
         """Return those of `rows` that the predicate is true of."""
         found = vast_predicate.evaluate(predicate, lambda name: self.column(name, rows))
-        return rows[found.fill_null(False).to_numpy(zero_copy_only=False)]
-
-
-def _is_slice(values: pa.Array) -> bool:
-    """Whether the children of a nested array hold more than the array shows."""
-    return True
+        matching: Numbers = rows[found.fill_null(fill_value=False).to_numpy(zero_copy_only=False)]
+        return matching

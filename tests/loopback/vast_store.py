@@ -1,9 +1,9 @@
-"""A transactional in-memory database: buckets, schemas, tables, and snapshot isolation with first updater wins.
+"""A transactional in-memory database: schemas, tables, and snapshot isolation with first updater wins.
 
 Objects live in one mapping from path to entry: `(bucket, schema)` for schemas, nested ones with slashes, and
-`(bucket, schema, table)` for tables. A transaction keeps the mapping as of its begin, plus its own changes. Names
-conflict like rows: the first transaction to change one wins, another that is open, or that began before the
-winner committed, gets a Conflict. Inserts never conflict.
+`(bucket, schema, table)` for tables. A transaction keeps the mapping as of its begin, plus its own changes.
+Names conflict like rows: the first transaction to change one wins, another that is open, or that began before
+the winner committed, gets a Conflict. Inserts never conflict.
 """
 
 from __future__ import annotations
@@ -15,87 +15,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-import numpy as np
 import pyarrow as pa
 
 from . import vast_types
 from .vast_errors import ApiError, conflict
 from .vast_rows import Claim, LogView, Numbers, RowLog, Writes
-
-Path = tuple[str, ...]
+from .vast_tables import (
+    SCHEMA_DEPTH,
+    TABLE_DEPTH,
+    Column,
+    Entry,
+    Path,
+    SchemaEntry,
+    TableEntry,
+    VectorIndex,
+    inside,
+    sort_ids,
+)
 
 FIRST_TXID = 1 << 58  # real ids use all 64 bits: whoever squeezes them into 32 should notice
-SCHEMA_DEPTH = 2
-TABLE_DEPTH = 3
-
-
-@dataclass(frozen=True)
-class Column:
-    """A table's column; the id stays when the name changes."""
-
-    column_id: int
-    field: pa.Field
-
-
-@dataclass(frozen=True)
-class VectorIndex:
-    """What a table says of its vector index."""
-
-    column: str
-    distance_metric: str
-    cluster_quantization: str
-    search_quantization: str
-
-
-@dataclass(frozen=True)
-class SchemaEntry:
-    """A schema: a container of tables and of further schemas."""
-
-
-@dataclass(frozen=True, eq=False)
-class TableEntry:
-    """A table's description, and the log of its rows."""
-
-    handle: int
-    columns: tuple[Column, ...]
-    sorted_by: tuple[int, ...] = ()  # column ids
-    vector_index: VectorIndex | None = None
-    log: RowLog = field(default_factory=RowLog)
-    max_cell_bytes: int | None = None
-
-    @property
-    def wide_row_ids(self) -> bool:
-        """Whether row ids are decimal128(38, 0) on the wire, not uint64."""
-        return bool(self.sorted_by) or self.vector_index is not None
-
-    def column(self, name: str) -> Column:
-        """Return the column of that name."""
-        for column in self.columns:
-            if column.field.name == name:
-                return column
-        raise ApiError("TabularNoSuchColumn", f"no column {name}")
-
-    def types(self) -> dict[int, pa.DataType]:
-        """Return the Arrow type of each column id."""
-        return {column.column_id: column.field.type for column in self.columns}
-
-    def fixed_columns(self) -> set[int]:
-        """Return the ids of the columns that cannot be updated."""
-        index = self.vector_index
-        return {*self.sorted_by, *([self.column(index.column).column_id] if index else ())}
-
-    def checked(self, batch: pa.RecordBatch) -> dict[int, pa.Array]:
-        """Return the columns of a sent batch by column id."""
-        columns = {}
-        for sent, array in zip(batch.schema, batch.columns, strict=True):
-            column = self.column(sent.name)
-            vast_types.check_sent_field(column.field, sent)
-            vast_types.check_cells(array, sent.name, self.max_cell_bytes)
-            columns[column.column_id] = array
-        return columns
-
-
-Entry = SchemaEntry | TableEntry
 
 
 @dataclass
@@ -143,31 +81,23 @@ def _merged(objects: Mapping[Path, Entry], changes: Mapping[Path, Entry | None])
     return {path: entry for path, entry in merged.items() if entry is not None}
 
 
-def schema_below(path: Path, parent: Path) -> bool:
-    """Whether `path` is a schema directly below the schema `parent` ((bucket, "") is the root)."""
-    if len(path) != SCHEMA_DEPTH or path[0] != parent[0]:
-        return False
-    prefix = f"{parent[1]}/" if parent[1] else ""
-    return path[1].startswith(prefix) and "/" not in path[1][len(prefix) :]
-
-
-def _inside(path: Path, schema: Path) -> bool:
-    """Whether `path` is anything within the schema, at any depth, but not the schema itself."""
-    deeper = path[1].startswith(f"{schema[1]}/") or (len(path) == TABLE_DEPTH and path[1] == schema[1])
-    return path[0] == schema[0] and deeper
-
-
 class Database:
     """All buckets of one server. Every public method takes the lock; views are read without it."""
 
-    def __init__(self, buckets: Iterable[str], transaction_timeout: float, max_cell_bytes: int | None = None,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        buckets: Iterable[str],
+        transaction_timeout: float,
+        max_cell_bytes: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.buckets = frozenset(buckets)
         self.lock = threading.RLock()
         self._timeout = transaction_timeout
         self._max_cell_bytes = max_cell_bytes
         self._clock = clock
         self._commits = 0
+        self._next_expiry = 0.0
         self._objects: Mapping[Path, Entry] = MappingProxyType({})
         self._open: dict[int, Transaction] = {}
         self._owners: dict[Path, int] = {}
@@ -243,9 +173,14 @@ class Database:
             self._owners.pop(path, None)
 
     def _expire(self) -> None:
-        oldest = self._clock() - self._timeout
-        for transaction in [t for t in self._open.values() if t.last_used < oldest]:
+        """Discard the transactions that were not used for long; looks only when one can be due."""
+        now = self._clock()
+        if now < self._next_expiry:
+            return
+        for transaction in [t for t in self._open.values() if t.last_used + self._timeout <= now]:
             self._discard(transaction)
+        earliest = min((t.last_used for t in self._open.values()), default=now)
+        self._next_expiry = earliest + self._timeout
 
     def _vacuum(self, logs: Iterable[RowLog]) -> None:
         oldest = min((t.snapshot for t in self._open.values()), default=self._commits)
@@ -264,7 +199,9 @@ class Database:
         if self._owners.get(path, transaction.txid) != transaction.txid:
             raise conflict(f"{'/'.join(path)} is being changed by another open transaction")
         if self._changed.get(path, 0) > transaction.snapshot:
-            raise conflict(f"{'/'.join(path)} was changed by a transaction that committed after this one began")
+            raise conflict(
+                f"{'/'.join(path)} was changed by a transaction that committed after this one began"
+            )
         self._owners[path] = transaction.txid
         transaction.changes[path] = entry
 
@@ -286,7 +223,7 @@ class Database:
             target = f"{parent}/{new_name}" if parent else new_name
             self._require_free(transaction, (path[0], target))
             for old, entry in transaction.all_objects().items():
-                if old == path or _inside(old, path):
+                if old == path or inside(old, path):
                     self._change(transaction, old, None)
                     self._change(transaction, (old[0], target + old[1][len(path[1]) :], *old[2:]), entry)
 
@@ -295,7 +232,7 @@ class Database:
         with self.lock:
             transaction = self.transaction(txid)
             transaction.require_schema(path)
-            if any(_inside(other, path) for other in transaction.all_objects()):
+            if any(inside(other, path) for other in transaction.all_objects()):
                 raise conflict(f"schema {path[1]} is not empty")
             self._change(transaction, path, None)
 
@@ -303,16 +240,24 @@ class Database:
         if transaction.find(path) is not None:
             raise conflict(f"{'/'.join(path)} exists")
 
-    def create_table(self, txid: int, path: Path, schema: pa.Schema, sorted_by: Sequence[int],
-                     vector_index: VectorIndex | None) -> None:
+    def create_table(
+        self,
+        txid: int,
+        path: Path,
+        schema: pa.Schema,
+        sorted_by: Sequence[int],
+        vector_index: VectorIndex | None,
+    ) -> None:
         """Create a table; `sorted_by` are indices of columns."""
         with self.lock:
             transaction = self.transaction(txid)
             transaction.require_schema(path[:SCHEMA_DEPTH])
             self._require_free(transaction, path)
             columns = tuple(self._new_column(column) for column in schema)
-            entry = TableEntry(next(self._handles), columns, (), vector_index, max_cell_bytes=self._max_cell_bytes)
-            self._change(transaction, path, replace(entry, sorted_by=_sort_ids(entry, sorted_by)))
+            entry = TableEntry(
+                next(self._handles), columns, (), vector_index, max_cell_bytes=self._max_cell_bytes
+            )
+            self._change(transaction, path, replace(entry, sorted_by=sort_ids(entry, sorted_by)))
 
     def set_sorting(self, txid: int, path: Path, sorted_by: Sequence[int]) -> None:
         """Give an unsorted table a sorting key."""
@@ -321,7 +266,7 @@ class Database:
             entry = transaction.table(path)
             if entry.sorted_by:
                 raise ApiError("InvalidArgument", "the table has a sorting key already")
-            self._change(transaction, path, replace(entry, sorted_by=_sort_ids(entry, sorted_by)))
+            self._change(transaction, path, replace(entry, sorted_by=sort_ids(entry, sorted_by)))
 
     def rename_table(self, txid: int, path: Path, new_path: Path) -> None:
         """Give a table another name or schema."""
@@ -420,17 +365,3 @@ class Database:
 
 def _claim(transaction: Transaction, entry: TableEntry) -> Claim:
     return Claim(transaction.txid, transaction.snapshot, transaction.own_writes(entry.log))
-
-
-def _sort_ids(entry: TableEntry, indices: Sequence[int]) -> tuple[int, ...]:
-    if any(index >= len(entry.columns) for index in indices):
-        raise ApiError("InvalidArgument", "InvalidArgument: no such column to sort by")
-    return tuple(entry.columns[index].column_id for index in indices)
-
-
-def ascending_rows(rows: Numbers, batch: pa.RecordBatch) -> tuple[Numbers, pa.RecordBatch]:
-    """Return row ids and their batch in row id order; refuse a row that comes twice."""
-    order = np.argsort(rows, kind="stable")
-    if np.any(np.diff(rows[order]) == 0):
-        raise ApiError("InvalidArgument", "a row id comes twice in one request")
-    return (rows, batch) if np.array_equal(rows[order], rows) else (rows[order], batch.take(pa.array(order)))

@@ -1,7 +1,7 @@
 """Which Arrow types a VAST table takes, and whether sent columns fit a table.
 
 Facts from the SDK's type page and its tests (`test_unsupported_types`, `test_unsupported_fixed_list_types`,
-`test_invalid_values_fixed_list`). That a top-level column must be nullable is assumed from the last of them.
+`test_invalid_values_fixed_list`). That a top-level column must be nullable is assumed from the last.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from .vast_errors import ApiError
 
@@ -69,7 +70,7 @@ def _children(arrow_type: pa.DataType) -> list[pa.DataType]:
 def _check_vector(field: pa.Field, arrow_type: pa.DataType) -> None:
     item = arrow_type.value_field
     if arrow_type.list_size <= 0:
-        raise ApiError("TabularInvalidColumnTypeParam", f"column {field.name}: a fixed list needs at least one element")
+        raise ApiError("TabularInvalidColumnTypeParam", f"column {field.name}: a fixed list of no elements")
     if item.nullable or not any(is_type(item.type) for is_type in _VECTOR_ITEMS):
         raise _unsupported(field, f"fixed list of {item.type}, nullable={item.nullable}")
     if arrow_type.list_size > MAX_VECTOR_DIMENSION:
@@ -77,7 +78,9 @@ def _check_vector(field: pa.Field, arrow_type: pa.DataType) -> None:
 
 
 def _unsupported(field: pa.Field, why: str) -> ApiError:
-    return ApiError("TabularUnsupportedColumnType", f"TabularUnsupportedColumnType: column {field.name}: {why}")
+    return ApiError(
+        "TabularUnsupportedColumnType", f"TabularUnsupportedColumnType: column {field.name}: {why}"
+    )
 
 
 def check_sent_field(column: pa.Field, sent: pa.Field) -> None:
@@ -93,6 +96,7 @@ def check_cells(array: pa.Array, name: str, max_cell_bytes: int | None) -> None:
         return
     if array.nbytes <= max_cell_bytes:
         return
-    longest = pa.compute.max(pa.compute.binary_length(array)).as_py() or 0
+    longest = pc.max(pc.binary_length(array)).as_py() or 0
     if longest > max_cell_bytes:
-        raise ApiError("InvalidArgument", f"column {name}: a cell of {longest} bytes is over {max_cell_bytes}")
+        message = f"column {name}: a cell of {longest} bytes is over {max_cell_bytes}"
+        raise ApiError("InvalidArgument", message)

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import flatbuffers
 import numpy as np
@@ -27,7 +27,7 @@ from . import vast_predicate
 from .vast_errors import ApiError
 from .vast_predicate import Node, Predicate
 from .vast_rows import Numbers
-from .vast_store import VectorIndex
+from .vast_tables import VectorIndex
 
 ROW_ID = "$row_id"
 NARROW_ROW_ID = pa.uint64()
@@ -40,7 +40,7 @@ END_OF_IPC_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _WIDE_SHIFT = 64  # wide row ids do not fit 64 bits, so that nobody squeezes them into uint64
 _SQL_FUNCTIONS = {"l2sq": "array_distance", "ip": "array_inner_product"}
 
-Builder = flatbuffers.Builder
+Builder: TypeAlias = flatbuffers.Builder
 
 
 # Arrow messages
@@ -68,7 +68,7 @@ def read_schema(body: bytes) -> pa.Schema:
 
 def stream_of(batch: pa.RecordBatch) -> bytes:
     """Return the batch as an IPC stream."""
-    return batch.schema.serialize().to_pybytes() + batch.serialize().to_pybytes() + END_OF_IPC_STREAM
+    return bytes(batch.schema.serialize()) + bytes(batch.serialize()) + END_OF_IPC_STREAM
 
 
 def row_id_array(row_ids: Numbers, *, wide: bool) -> pa.Array:
@@ -84,10 +84,12 @@ def row_ids_of(array: pa.Array, *, wide: bool) -> Numbers:
     """Return the row ids of a request's first column."""
     expected = WIDE_ROW_ID if wide else NARROW_ROW_ID
     if array.type != expected or array.null_count:
-        raise ApiError("TabularMismatchColumnType", f"{ROW_ID} must be {expected} without nulls, not {array.type}")
+        message = f"{ROW_ID} must be {expected} without nulls, not {array.type}"
+        raise ApiError("TabularMismatchColumnType", message)
     if wide:
         return np.array([int(value) - (1 << _WIDE_SHIFT) for value in array.to_pylist()], dtype=np.int64)
-    return array.to_numpy().astype(np.int64)
+    row_ids: Numbers = array.to_numpy().astype(np.int64)
+    return row_ids
 
 
 # Lists and statistics
@@ -101,7 +103,7 @@ def _vector(builder: Builder, start: Callable[[Builder, int], int], offsets: Seq
     start(builder, len(offsets))
     for offset in reversed(offsets):
         builder.PrependUOffsetTRelative(offset)
-    return builder.EndVector()
+    return int(builder.EndVector())
 
 
 def _finish(builder: Builder, root: int) -> bytes:
@@ -183,7 +185,12 @@ def _vip(builder: Builder, address: str) -> int:
 def _vector_index(builder: Builder, index: VectorIndex) -> int:
     function = _SQL_FUNCTIONS[index.distance_metric]
     column, metric, sql_function, cluster, search = _strings(
-        builder, index.column, index.distance_metric, function, index.cluster_quantization, index.search_quantization
+        builder,
+        index.column,
+        index.distance_metric,
+        function,
+        index.cluster_quantization,
+        index.search_quantization,
     )
     VectorIndexMetadata.Start(builder)
     VectorIndexMetadata.AddColumnName(builder, column)
@@ -240,14 +247,15 @@ def _filter(expression: Any, nodes: Sequence[Node]) -> Predicate | None:
 
 
 def leaf_arrays(array: pa.Array) -> list[pa.Array]:
-    """Split a column into one array per leaf, each with the nesting levels above it (see the SDK's FieldNode).
+    """Split a column into one array per leaf, each with the nesting levels above it.
 
-    The array must not be a slice. A map goes as a list of structs of one field.
+    The array must not be a slice. A map goes as a list of structs of one field (see the SDK's FieldNode).
     """
     arrow_type = array.type
     if pa.types.is_struct(arrow_type):
         children = [array.field(i) for i in range(arrow_type.num_fields)]
-        return [_wrap(array, pa.struct([("", leaf.type)]), leaf) for child in children for leaf in leaf_arrays(child)]
+        leaves = [leaf for child in children for leaf in leaf_arrays(child)]
+        return [_wrap(array, pa.struct([("", leaf.type)]), leaf) for leaf in leaves]
     if pa.types.is_map(arrow_type):
         entries = [_struct_of(leaf) for child in (array.keys, array.items) for leaf in leaf_arrays(child)]
         return [_wrap(array, pa.list_(entry.type), entry) for entry in entries]
@@ -256,7 +264,7 @@ def leaf_arrays(array: pa.Array) -> list[pa.Array]:
     if pa.types.is_fixed_size_list(arrow_type):
         item = arrow_type.value_field
         return [
-            _wrap(array, pa.list_(pa.field("item", leaf.type, nullable=item.nullable), arrow_type.list_size), leaf)
+            _wrap(array, pa.list_(item.with_type(leaf.type), arrow_type.list_size), leaf)
             for leaf in leaf_arrays(array.values)
         ]
     return [array]
@@ -271,17 +279,12 @@ def _struct_of(child: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(pa.struct([("", child.type)]), len(child), [None], children=[child])
 
 
-def is_nested(arrow_type: pa.DataType) -> bool:
-    """Whether the type has children."""
-    return bool(pa.types.is_nested(arrow_type))
-
-
 def frames(stream_id: int, next_row: int, columns: Sequence[pa.Array], num_rows: int) -> bytes:
     """Return the frames of one sub-split's rows: each leaf column is an IPC stream of its own."""
     prefix = struct.pack("<LQ", stream_id, next_row)
-    leaves = [leaf for column in columns for leaf in leaf_arrays(column)]
     if not columns:
         return _framed(prefix, _schema_message(None), _batch_without_columns(num_rows))
+    leaves = [leaf for column in columns for leaf in leaf_arrays(column)]
     return b"".join(_framed(prefix, _schema_message(leaf.type), _batch_message(leaf)) for leaf in leaves)
 
 
@@ -292,22 +295,22 @@ def _framed(prefix: bytes, *messages: bytes) -> bytes:
 @lru_cache(maxsize=256)
 def _schema_message(arrow_type: pa.DataType | None) -> bytes:
     schema = pa.schema([] if arrow_type is None else [("leaf", arrow_type)])
-    return bytes(schema.serialize().to_pybytes())
+    return bytes(schema.serialize())
 
 
 def _batch_message(leaf: pa.Array) -> bytes:
     if not len(leaf):
         return _empty_batch_message(leaf.type)
-    return bytes(pa.RecordBatch.from_arrays([leaf], names=["leaf"]).serialize().to_pybytes())
+    return bytes(pa.RecordBatch.from_arrays([leaf], names=["leaf"]).serialize())
 
 
 @lru_cache(maxsize=256)
 def _empty_batch_message(arrow_type: pa.DataType) -> bytes:
     empty = pa.array([], type=arrow_type)
-    return bytes(pa.RecordBatch.from_arrays([empty], names=["leaf"]).serialize().to_pybytes())
+    return bytes(pa.RecordBatch.from_arrays([empty], names=["leaf"]).serialize())
 
 
 def _batch_without_columns(num_rows: int) -> bytes:
     """Return a record batch that has rows but no columns: how the server tells a bare row count."""
     counted = pa.RecordBatch.from_arrays([pa.nulls(num_rows)], names=["n"])
-    return bytes(counted.select([]).serialize().to_pybytes())
+    return bytes(counted.select([]).serialize())
