@@ -354,19 +354,19 @@ def test_writers_of_the_same_key(newest: VastServer, write: Callable[[Any, str],
 def test_six_writers_under_random_faults(newest: VastServer) -> None:
     """With the lock row, no key doubles, whatever goes wrong; no committed change is lost."""
     metadata = provision(connect(newest), [("lock", 0)])
+    sessions = [connect(newest) for _ in range(6)]
     newest.faults.add(op="*", kind="internal", times=None, probability=0.02, seed=1)
     newest.faults.add(
         op=("update", "insert", "commit"), kind="drop_after", times=None, probability=0.03, seed=2
     )
     retried = (errors.Conflict, errors.ConnectionError, errors.InternalServerError)
 
-    def work(seed: int) -> None:
-        session = connect(newest)
+    def work(session: Any, seed: int) -> None:
         for i in range(8):
             with contextlib.suppress(*retried), session.transaction() as tx:
                 locked_upsert(tx.table_from_metadata(metadata), f"key {(seed + i) % 4}")
 
-    run_together([threading.Thread(target=work, args=(i,)) for i in range(6)])
+    run_together([threading.Thread(target=work, args=(s, i)) for i, s in enumerate(sessions)])
     keys = newest.table("b", "s", "t")["key"].to_pylist()
     assert len(keys) == len(set(keys))
 
