@@ -1,7 +1,7 @@
 """A VAST DataBase server on 127.0.0.1 for tests and benches: the real wire protocol over plain HTTP.
 
     with VastServer(version=(5, 5), buckets=["b"]) as server:
-        session = vastdb.connect(server.endpoint, server.access_key, server.secret_key)
+        session = vastdb.connect(endpoint=server.endpoint, access=server.access_key, secret=server.secret_key)
 
 It proves that the SDK is used rightly and that the code stands faults and conflicts. It proves nothing of a
 cluster's isolation, limits or error codes. As a process: `python -m tests.loopback.vast_server --bucket b`.
