@@ -7,7 +7,7 @@ hostile file never blocks others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -47,7 +47,7 @@ class WriteResult(NamedTuple):
 
 
 class KnownFile(NamedTuple):
-    """What a scan needs to know of the latest row of a path: has the file changed since?"""
+    """What tells a scan whether a file has changed since: of the latest row of a path."""
 
     size_bytes: int | None
     mtime: datetime | None
@@ -57,14 +57,35 @@ class KnownFile(NamedTuple):
 class Store(Protocol):
     """A database with the four tables. Not shared between threads."""
 
-    def write_batch(self, documents: Sequence[Document]) -> list[WriteResult]:
+    def write_batch(self, documents: Sequence[Document], *, inspected_at: datetime | None = None) -> list[WriteResult]:
         """Upserts the documents in one transaction; one result for each, in order.
 
-        Raises StoreError, and DocumentError for a document that is not of the schema; then nothing was written.
+        `inspected_at`, UTC, is when the first of them was read; now by default. Of the same key twice, only the first
+        document's result can be `inserted`. Raises StoreError, and DocumentError for a document that is not of the
+        schema; then nothing was written.
         """
 
     def close(self) -> None:
         """Gives back what the store holds."""
+
+
+class ScanStore(Store, Protocol):
+    """A store that a scan can ask what it knows. Paths are normalised ones (`file_path_normalized`)."""
+
+    def known_files(self, paths: Sequence[str]) -> dict[str, KnownFile]:
+        """The latest row of each path that has one; a path whose reading is worth a retry is left out.
+
+        Raises StoreError. A few thousand paths at a time: one query for all of them.
+        """
+
+    def paths_below(self, directory: str) -> Iterator[list[str]]:
+        """The known paths inside a directory, in lists of a few thousand. Raises StoreError."""
+
+    def remove_paths(self, paths: Sequence[str]) -> int:
+        """Removes all rows of the paths from the four tables, in one transaction; returns how many of `files`.
+
+        Raises StoreError.
+        """
 
 
 def error_document(document: Document, problem: Problem) -> Document:
