@@ -11,7 +11,9 @@ under `errors`. An `ExrError` carries a `Problem`:
     │   ├── UnsupportedExr   a version or a flag that this reader does not know
     │   └── TruncatedExr     the header goes on after the last byte
     ├── LimitExceeded        a bound of `limits.Limits` was met
+    ├── SettingsError        a setting of a database is missing or wrong (config_vast.py)
     ├── StoreError           a database could not do what it was asked for (stores/base.py)
+    │   └── VASTDatabaseError    VAST DataBase (stores/vast.py)
     └── DocumentError        a document that is not of the schema (also a ValueError)
         └── IncompleteDocument   values were cut or left out, so the bytes cannot be rebuilt
 """
