@@ -87,9 +87,7 @@ class Place(NamedTuple):
 
 EVENT = Place("the event", "vastdb_endpoint", "vastdb_access_key", "vastdb_secret_key", "vastdb_region")
 SECRETS = Place("the mounted secret", "endpoint", "access_key", "secret_key", "region")
-ENVIRONMENT = Place(
-    "the environment", "VAST_DB_ENDPOINT", "VAST_DB_ACCESS_KEY", "VAST_DB_SECRET_KEY", "VAST_DB_REGION"
-)
+ENVIRONMENT = Place("the environment", "VAST_DB_ENDPOINT", "VAST_DB_ACCESS_KEY", "VAST_DB_SECRET_KEY", "VAST_DB_REGION")
 # Only where VAST_DB_BUCKET says that a database is wanted: S3_* alone is for reading files.
 S3_FALLBACK = Place("the environment (S3)", "S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_REGION")
 

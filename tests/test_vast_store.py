@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 pytest.importorskip("vastdb")
 
-from exr_inspector.config_vast import Secret, VastSettings  # noqa: E402
-from exr_inspector.stores.vast_store import VastStore  # noqa: E402
-from tests.loopback import vast_api  # noqa: E402
-from tests.loopback.vast_server import VastServer  # noqa: E402
-from tests.store_contract import Row, Rows, StoreContract, document, documents  # noqa: E402
+from exr_inspector.config_vast import Secret, VastSettings
+from exr_inspector.stores.vast_store import VastStore
+from tests.loopback.vast_server import VastServer
+from tests.store_contract import Row, Rows, StoreContract
 
 VERSIONS = [(5, 4), (5, 5)]
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")

@@ -21,12 +21,14 @@ NOT_CONFIGURED = WriteResult("skipped", None, False, "VAST DataBase not configur
 class VASTDatabaseError(StoreError):
     """The database could not do what it was asked for. The message has no key, address or URL.
 
-    `is_of_rows`: the server failed when it got rows, so that other rows may do better.
+    `is_of_rows`: the server failed when it got rows, so that other rows may do better. `is_unsure`: nobody knows
+    whether the batch was committed; writing it again is safe, and may count its inspections twice.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, *, is_of_rows: bool = False, is_unsure: bool = False) -> None:
         super().__init__(problem)
-        self.is_of_rows = False
+        self.is_of_rows = is_of_rows
+        self.is_unsure = is_unsure
 
 
 def open_vast_store(settings: VastSettings, session: Any = None) -> VastStore:

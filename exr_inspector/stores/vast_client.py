@@ -11,8 +11,10 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
+import backoff
 import pyarrow as pa
 import vastdb
 from vastdb import errors
@@ -29,7 +31,7 @@ MAX_INSERT_BYTES = 4 << 20
 MAX_KEYS = 500
 
 # The client repeats what the server refused for being busy (503 SlowDown), and reads whose connection broke.
-_BACKOFF = BackoffConfig(max_tries=4, max_time=20.0, max_value=1.0)
+_BACKOFF = BackoffConfig(wait_gen=partial(backoff.expo, factor=0.1), max_tries=6, max_time=20.0, max_value=1.0)
 _ROLLBACK_TRIES = 4
 
 
@@ -164,7 +166,9 @@ class Client:
     ) -> pa.Table:
         """The rows whose `key` is one of `values`, which must not be empty."""
         found = [
-            self.select(table, columns, table[key].isin(list(values[start : start + MAX_KEYS])), with_row_ids=with_row_ids)
+            self.select(
+                table, columns, table[key].isin(list(values[start : start + MAX_KEYS])), with_row_ids=with_row_ids
+            )
             for start in range(0, len(values), MAX_KEYS)
         ]
         return pa.concat_tables(found)

@@ -80,9 +80,8 @@ def of_error(error: BaseException, scrub: Scrub) -> VASTDatabaseError:
     if isinstance(error, errors.NotFound) and _MISSING.search(error.code or ""):
         code, words = "store_schema", "a table is missing"
     told = _told(error)
-    made = _error(code, f"{words}: {scrub(told)}" if told else words)
-    made.is_of_rows = isinstance(error, errors.InternalServerError) and _sent_rows(error)
-    return made
+    is_of_rows = isinstance(error, errors.InternalServerError) and _sent_rows(error)
+    return VASTDatabaseError(Problem(code, f"{words}: {scrub(told)}" if told else words), is_of_rows=is_of_rows)
 
 
 def _told(error: BaseException) -> str:

@@ -22,6 +22,8 @@ from exr_inspector.stores.vast_client import ROW_ID, Client, insert, pauses, upd
 from exr_inspector.stores.vast_tables import BATCHES, LOCKS, Catalog
 
 _SETTLE_TRIES = 6
+# More shards than this are picked out of the whole table, 1 MiB: a predicate costs half a millisecond for each value.
+_FEW_SHARDS = 100
 
 
 def shards_of(keys: Iterable[str], shards: int) -> list[int]:
@@ -36,7 +38,11 @@ def lock(client: Client, catalog: Catalog, transaction: Any, keys: Sequence[str]
     """
     table = catalog.open(transaction, LOCKS)
     wanted = shards_of(keys, catalog.lock_shards)
-    found = client.select_keys(table, "shard", wanted, ["shard"], with_row_ids=True)
+    if len(wanted) <= _FEW_SHARDS:
+        found = client.select_keys(table, "shard", wanted, ["shard"], with_row_ids=True)
+    else:
+        found = client.select(table, ["shard"], with_row_ids=True)
+        found = found.filter(pc.is_in(found["shard"], pa.array(wanted, pa.int64())))
     if len(found) != len(wanted):
         message = f"{LOCKS} is damaged: {len(found)} rows for {len(wanted)} shards"
         raise VASTDatabaseError(Problem("store_schema", message))
@@ -52,17 +58,23 @@ def record(catalog: Catalog, transaction: Any, token: str, *, inserted: int, upd
 
 
 def is_committed(client: Client, catalog: Catalog, token: str) -> bool:
-    """Whether the batch with this token is in the database. Raises VASTDatabaseError if it cannot be asked."""
+    """Whether the batch with this token is in the database. Raises VASTDatabaseError if that cannot be asked."""
     last: VASTDatabaseError | None = None
     for pause in (*pauses(_SETTLE_TRIES, first=0.05), 0.0):
         try:
             return bool(_tokens(client, catalog, token))
         except VASTDatabaseError as error:
-            if not error.retryable:
-                raise
             last = error
+            if not error.retryable:
+                break
             client.sleep(pause)
-    raise VASTDatabaseError(Problem("store_unreachable", f"whether the batch was committed is not known: {last}"))
+    raise unsure(last)
+
+
+def unsure(error: VASTDatabaseError | None) -> VASTDatabaseError:
+    """What is raised where a commit's outcome cannot be found out."""
+    message = f"whether the batch was committed is not known: {error}"
+    return VASTDatabaseError(Problem("store_unreachable", message), is_unsure=True)
 
 
 def _tokens(client: Client, catalog: Catalog, token: str) -> int:

@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 
 from exr_inspector.config_vast import VastSettings
 from exr_inspector.errors import Problem
+from exr_inspector.migrations import CURRENT_VERSION
 from exr_inspector.stores import vast_ledger
 from exr_inspector.stores.base import Document, KnownFile, WriteResult
 from exr_inspector.stores.vast import VASTDatabaseError
 from exr_inspector.stores.vast_client import ROW_ID, Client, CommitFailed, insert, pauses, update
 from exr_inspector.stores.vast_tables import CHILDREN, Catalog, for_vast, provision
-from exr_inspector.migrations import CURRENT_VERSION
 from exr_inspector.tables import Tables, documents_to_tables
 
 # How often a batch is tried before it is split, and a single document before it is given up.
@@ -111,9 +111,9 @@ class VastStore:
             try:
                 return self._write_once(prepared)
             except VASTDatabaseError as error:
-                pause = next(waits, None) if error.retryable else 0.0
-                if not error.retryable:
+                if not error.retryable or error.is_unsure:
                     raise
+                pause = next(waits, None)
                 if pause is None:
                     # The server fails whenever it gets these rows: they are to blame, not the hour.
                     if error.is_of_rows:
@@ -130,10 +130,7 @@ class VastStore:
                 known = self._upsert(transaction, tables, token)
         except CommitFailed as failure:
             if not vast_ledger.is_committed(self.client, self.catalog, token):
-                if not failure.is_over:
-                    message = f"whether the batch was committed is not known: {failure.error}"
-                    raise VASTDatabaseError(Problem("store_unreachable", message)) from None
-                raise failure.error from None
+                raise (failure.error if failure.is_over else vast_ledger.unsure(failure.error)) from None
         return _results(tables.file_ids, known)
 
     def _upsert(self, transaction: Any, tables: Tables, token: str) -> dict[str, _Known]:
@@ -148,9 +145,7 @@ class VastStore:
         unchanged = known.keys() - set(outdated)
         for name in CHILDREN:
             insert(self._open(transaction, name), _without(getattr(tables, name), unchanged))
-        vast_ledger.record(
-            self.catalog, transaction, token, inserted=files.num_rows - len(known), updated=len(known)
-        )
+        vast_ledger.record(self.catalog, transaction, token, inserted=files.num_rows - len(known), updated=len(known))
         return known
 
     def _open(self, transaction: Any, table: str) -> Any:
