@@ -27,6 +27,7 @@ class Command(NamedTuple):
 DEFAULT_COMMAND = "inspect"
 COMMANDS: dict[str, Command] = {
     "inspect": Command("exr_inspector.cli.inspect", "print the documents of files; may be left out"),
+    "scan": Command("exr_inspector.cli.scan", "read the headers below directories into a catalog"),
     "schema": Command("exr_inspector.cli.schema", "print the JSON Schema of the document"),
 }
 
