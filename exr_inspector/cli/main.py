@@ -28,6 +28,7 @@ DEFAULT_COMMAND = "inspect"
 COMMANDS: dict[str, Command] = {
     "inspect": Command("exr_inspector.cli.inspect", "print the documents of files; may be left out"),
     "scan": Command("exr_inspector.cli.scan", "read the headers below directories into a catalog"),
+    "doctor": Command("exr_inspector.cli.doctor", "ask whether the database is reachable, right, and safe"),
     "schema": Command("exr_inspector.cli.schema", "print the JSON Schema of the document"),
 }
 

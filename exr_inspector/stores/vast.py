@@ -31,19 +31,28 @@ class VASTDatabaseError(StoreError):
         self.is_unsure = is_unsure
 
 
-def open_vast_store(settings: VastSettings, session: Any = None) -> VastStore:
+def open_vast_store(settings: VastSettings | None = None, session: Any = None) -> VastStore:
     """A store, its tables made if they are missing. It belongs to the thread that opens it.
 
-    `session`: a `vastdb.Session` to use instead of a new one. Raises VASTDatabaseError.
+    `settings`: those of the environment by default. `session`: a `vastdb.Session` to use instead of a new one.
+    Raises SettingsError and VASTDatabaseError; `store_unconfigured` if there are no settings.
     """
+    settings = settings or vast_settings()
+    if settings is None:
+        message = "VAST DataBase is not configured: set VAST_DB_ENDPOINT, VAST_DB_ACCESS_KEY, VAST_DB_SECRET_KEY, "
+        raise SettingsError(Problem("store_unconfigured", f"{message}VAST_DB_BUCKET"))
+    return require_client().VastStore(settings, session)  # type: ignore[no-any-return]
+
+
+def require_client() -> Any:
+    """The module that needs the client. Raises VASTDatabaseError if it is not installed."""
     try:
-        module = import_module("exr_inspector.stores.vast_store")
+        return import_module("exr_inspector.stores.vast_store")
     except ModuleNotFoundError as error:
         if error.name != "vastdb":
             raise
         message = "the VAST DataBase client is not installed: pip install 'exr-inspector[vast]'"
         raise VASTDatabaseError(Problem("store_unconfigured", message)) from error
-    return module.VastStore(settings, session)  # type: ignore[no-any-return]
 
 
 class _Opened(threading.local):

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -67,7 +67,7 @@ class Client:
         self.settings = settings
         self._scrub = scrubber((settings.access_key.reveal(), settings.secret_key.reveal()))
         self._is_ours = session is None
-        with translated(self._scrub):
+        with self.translated():
             self.session: Any = _connect(settings) if session is None else session
         endpoints = [str(url) for url in self.session.api.endpoints]
         self._query_config = QueryConfig(data_endpoints=endpoints)
@@ -91,11 +91,11 @@ class Client:
         Raises VASTDatabaseError, and CommitFailed if the commit was not answered with success: the transaction was
         then ended by a rollback, as far as the server could be reached.
         """
-        with translated(self._scrub):
+        with self.translated():
             transaction = self.session.transaction().__enter__()
         txid = transaction.txid
         try:
-            with translated(self._scrub):
+            with self.translated():
                 yield transaction
         except BaseException:
             transaction.txid = None
@@ -105,7 +105,7 @@ class Client:
 
     def _commit(self, transaction: Any, txid: int) -> None:
         try:
-            with translated(self._scrub):
+            with self.translated():
                 transaction.__exit__(None, None, None)
         except VASTDatabaseError as error:
             raise CommitFailed(error, is_over=self.end(txid)) from None
@@ -128,6 +128,22 @@ class Client:
         except CommitFailed as failure:
             raise failure.error from None
 
+    @contextmanager
+    def scratch(self) -> Iterator[Any]:
+        """A transaction that is always rolled back. Raises VASTDatabaseError."""
+        with self.translated():
+            transaction = self.session.transaction().__enter__()
+        txid = transaction.txid
+        try:
+            yield transaction
+        finally:
+            transaction.txid = None
+            self.end(txid)
+
+    def translated(self) -> AbstractContextManager[None]:
+        """Inside, what the client raises becomes VASTDatabaseError."""
+        return translated(self._scrub)
+
     @staticmethod
     def sleep(seconds: float) -> None:
         """Waits before the next try."""
@@ -140,7 +156,7 @@ class Client:
         """
         for pause in (*pauses(_ROLLBACK_TRIES), 0.0):
             try:
-                with translated(self._scrub), suppress(errors.NotFound):
+                with self.translated(), suppress(errors.NotFound):
                     self.session.api.rollback_transaction(txid)
             except VASTDatabaseError:
                 self.sleep(pause)
@@ -154,7 +170,7 @@ class Client:
         self, table: Any, columns: Sequence[str], predicate: Any = None, *, with_row_ids: bool = False
     ) -> pa.Table:
         """Rows of a table of an open transaction; their `$row_id` as the last column, if wanted."""
-        with translated(self._scrub):
+        with self.translated():
             reader = table.select(
                 columns=list(columns), predicate=predicate, config=self._query_config, internal_row_id=with_row_ids
             )

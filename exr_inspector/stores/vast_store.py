@@ -53,7 +53,7 @@ class VastStore:
     def __init__(self, settings: VastSettings, session: Any = None) -> None:
         self.client = Client(settings, session)
         try:
-            self.catalog: Catalog = _provisioned(self.client)
+            self.catalog: Catalog = provisioned(self.client)
         except BaseException:
             self.close()
             raise
@@ -229,7 +229,7 @@ class VastStore:
         """See `ScanStore.remove_paths`."""
         if not paths:
             return 0
-        return self._repeated(lambda: self._remove_once(paths))
+        return int(self._repeated(lambda: self._remove_once(paths)))
 
     def _remove_once(self, paths: Sequence[str]) -> int:
         token = uuid.uuid4().hex
@@ -253,7 +253,7 @@ class VastStore:
         return run()
 
 
-def _provisioned(client: Client) -> Catalog:
+def provisioned(client: Client) -> Catalog:
     """The tables, made if missing: of several that do so at once, one succeeds, and the others find what it made."""
     for pause in pauses(_PROVISION_TRIES, first=0.05):
         try:

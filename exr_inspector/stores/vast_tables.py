@@ -114,6 +114,12 @@ def version_rows(versions: Iterable[tuple[int, str]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_OWN_TABLES[VERSIONS])
 
 
+def found_tables(client: Client, transaction: Any) -> set[str]:
+    """The names of the tables in the schema, if there is one."""
+    schema = transaction.bucket(client.settings.bucket).schema(client.settings.schema, fail_if_missing=False)
+    return set() if schema is None else set(schema.tablenames())
+
+
 def load(client: Client, transaction: Any) -> Catalog:
     """The tables as they are. Raises VASTDatabaseError if they are not as their version says."""
     metadata = {name: _metadata(client, transaction, name) for name in schemas_at()}
@@ -167,7 +173,8 @@ def compare(wanted: Mapping[str, pa.Schema], found: Mapping[str, pa.Schema]) -> 
 
 def _is_same(ours: pa.DataType, theirs: pa.DataType) -> bool:
     if pa.types.is_fixed_size_list(ours) and pa.types.is_fixed_size_list(theirs):
-        return ours.list_size == theirs.list_size and ours.value_type == theirs.value_type  # items' names are free
+        # The items' name is the server's own.
+        return bool(ours.list_size == theirs.list_size and ours.value_type == theirs.value_type)
     return bool(ours == theirs)
 
 
