@@ -22,8 +22,6 @@ from tests.loopback.vast_server import VastServer
 from tests.store_contract import document, documents
 from tests.test_vast_store import settings_of
 
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
-
 TABLES = ("files", "parts", "channels", "attributes")
 IMPATIENT_SECONDS = 0.7
 

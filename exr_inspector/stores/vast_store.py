@@ -73,43 +73,43 @@ class VastStore:
     # ---- Writing -------------------------------------------------------------------------------------------
 
     def write_batch(self, documents: Sequence[Document], *, inspected_at: datetime | None = None) -> list[WriteResult]:
-        """See `Store.write_batch`. A batch that meets other writers again and again is split into halves.
+        """See `Store.write_batch`, and `write_tables`."""
+        return self.write_tables(documents_to_tables(documents, inspected_at=inspected_at))
 
-        Then a half that still fails is not raised, but told in its documents' results, which are `retryable`: the
-        other half is written.
+    def write_tables(self, tables: Tables) -> list[WriteResult]:
+        """Upserts documents that are tables already, in one transaction, tried several times.
+
+        A batch that meets other writers again and again is split into halves. A half that fails then is not raised,
+        for the other one is written: it is told in its documents' results, which are `retryable`. Raises
+        VASTDatabaseError; then nothing was written, or, if it `is_unsure`, nobody knows.
         """
-        documents = list(documents)
-        tables = documents_to_tables(documents, inspected_at=inspected_at)
-        return self._write(documents, tables, inspected_at, is_part=False) if documents else []
+        if not tables.file_ids:
+            return []
+        fitting = {name: for_vast(getattr(tables, name)) for name in ("files", *CHILDREN)}
+        return self._write(tables._replace(**fitting), is_part=False)
 
-    def _write(
-        self, documents: list[Document], tables: Tables, inspected_at: datetime | None, *, is_part: bool
-    ) -> list[WriteResult]:
-        keys = set(tables.file_ids)
+    def _write(self, tables: Tables, *, is_part: bool) -> list[WriteResult]:
+        is_single = tables.files.num_rows == 1
         try:
-            return self.write_tables(tables, tries=BATCH_TRIES if len(keys) > 1 else SINGLE_TRIES)
+            return self._write_tried(tables, SINGLE_TRIES if is_single else BATCH_TRIES)
         except VASTDatabaseError as error:
-            if error.code != "store_conflict" or len(keys) == 1:
+            if error.code != "store_conflict" or is_single:
                 if not is_part:
                     raise
                 return [WriteResult.of_error(error, file_id) for file_id in tables.file_ids]
-        results: dict[int, WriteResult] = {}
-        for numbers in _halves(tables.file_ids):
-            half = [documents[number] for number in numbers]
-            made = documents_to_tables(half, inspected_at=inspected_at)
-            results.update(zip(numbers, self._write(half, made, inspected_at, is_part=True), strict=True))
-        return [results[number] for number in range(len(documents))]
+        results = [(half.file_ids, self._write(half, is_part=True)) for half in _halves(tables)]
+        by_id: dict[str, list[WriteResult]] = {}
+        for file_ids, written in results:
+            for file_id, result in zip(file_ids, written, strict=True):
+                by_id.setdefault(file_id, []).append(result)
+        return [by_id[file_id].pop(0) for file_id in tables.file_ids]
 
-    def write_tables(self, tables: Tables, *, tries: int = BATCH_TRIES) -> list[WriteResult]:
-        """Upserts documents that are tables already, in one transaction, tried several times.
-
-        Raises VASTDatabaseError; then nothing was written, or, if the message says so, nobody knows.
-        """
-        prepared = tables._replace(**{name: for_vast(getattr(tables, name)) for name in ("files", *CHILDREN)})
+    def _write_tried(self, tables: Tables, tries: int) -> list[WriteResult]:
+        """Tries again, in a new transaction and after a random pause, what may go better then."""
         waits = pauses(tries)
         while True:
             try:
-                return self._write_once(prepared)
+                return self._write_once(tables)
             except VASTDatabaseError as error:
                 if not error.retryable or error.is_unsure:
                     raise
@@ -283,12 +283,18 @@ def _age(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["last_inspected"] or datetime.min, row["mtime"] or datetime.min, row["file_id"]  # noqa: DTZ901 - naive UTC
 
 
-def _halves(file_ids: Sequence[str]) -> tuple[list[int], list[int]]:
-    """The documents' numbers in two halves; those of one key stay together."""
-    keys = list(dict.fromkeys(file_ids))
-    first = set(keys[: len(keys) // 2])
-    numbers = range(len(file_ids))
-    return [n for n in numbers if file_ids[n] in first], [n for n in numbers if file_ids[n] not in first]
+def _halves(tables: Tables) -> tuple[Tables, Tables]:
+    """The tables of the first and of the second half of the keys."""
+    keys = tables.files["file_id"].to_pylist()
+    middle = len(keys) // 2
+    return _only(tables, keys[:middle]), _only(tables, keys[middle:])
+
+
+def _only(tables: Tables, keys: Sequence[str]) -> Tables:
+    wanted, array = set(keys), pa.array(keys, pa.utf8())
+    rows = [getattr(tables, name) for name in ("files", *CHILDREN)]
+    kept = [each.filter(pc.is_in(each["file_id"], array)) for each in rows]
+    return Tables(*kept, [key for key in tables.file_ids if key in wanted], [])
 
 
 def _outdated(files: pa.Table, known: Mapping[str, _Known]) -> list[str]:
