@@ -29,7 +29,10 @@ COMMANDS: dict[str, Command] = {
     "inspect": Command("exr_inspector.cli.inspect", "print the documents of files; may be left out"),
     "scan": Command("exr_inspector.cli.scan", "read the headers below directories into a catalog"),
     "doctor": Command("exr_inspector.cli.doctor", "ask whether the database is reachable, right, and safe"),
-    "schema": Command("exr_inspector.cli.schema", "print the JSON Schema of the document"),
+    "query": Command("exr_inspector.cli.query", "ask a catalog: named queries, or SQL that can only read"),
+    "similar": Command("exr_inspector.cli.similar", "find the files of a catalog that are most like one"),
+    "export": Command("exr_inspector.cli.export", "write a catalog's tables as Parquet files"),
+    "schema": Command("exr_inspector.cli.schema", "print the JSON Schema of the document, or the tables' schemas"),
 }
 
 

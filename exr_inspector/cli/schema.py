@@ -1,8 +1,10 @@
-"""`exr-inspector schema`: prints the schema of the documents that `inspect` prints."""
+"""`exr-inspector schema`: prints the schema of the documents that `inspect` prints, or of a catalog's tables."""
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Iterator
 
 from exr_inspector.cli.output import open_output
 from exr_inspector.cli.status import DONE
@@ -11,12 +13,39 @@ from exr_inspector.schema import document_schema_text
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--json-schema", action="store_true", help="the document's JSON Schema, 2020-12 (default)")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json-schema", action="store_true", help="the document's JSON Schema, 2020-12 (default)")
+    form.add_argument("--arrow", action="store_true", help="the four tables' Arrow schemas, as JSON")
+    form.add_argument("--sql", action="store_true", help="the SQL that makes a catalog in DuckDB")
     parser.add_argument("--output", metavar="FILE", help="write to a file, which is replaced at the end")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the command; returns the exit status. Raises OutputError."""
+    """Runs the command; returns the exit status. Raises UsageError and OutputError."""
+    text = _arrow() if options.arrow else _sql() if options.sql else document_schema_text()
     with open_output(options.output) as output:
-        output.write([document_schema_text()])
+        output.write([text])
     return DONE
+
+
+def _arrow() -> str:
+    from exr_inspector.cli.catalogs import loaded  # noqa: PLC0415  for the tables only
+
+    tables = loaded("exr_inspector.tables")
+    described = {
+        name: {"description": tables.TABLE_DESCRIPTIONS[name], "columns": list(_columns(columns))}
+        for name, columns in tables.TABLES.items()
+    }
+    return json.dumps(described, indent=2) + "\n"
+
+
+def _columns(columns: tuple[tuple[str, object, str, bool], ...]) -> Iterator[dict[str, object]]:
+    for name, type_, description, nullable in columns:
+        yield {"name": name, "type": str(type_), "nullable": nullable, "description": description}
+
+
+def _sql() -> str:
+    from exr_inspector.cli.catalogs import loaded  # noqa: PLC0415  for the tables only
+
+    statements = loaded("exr_inspector.stores.duckdb_schema").schema_statements()
+    return "".join(f"{statement};\n" for statement in statements)
