@@ -11,12 +11,13 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import construct
 import pytest
 
 import exr_inspector
 from exr_inspector.errors import ValueFlaw
 from exr_inspector.exr.attributes import ATTRIBUTE_TYPES, STANDARD_TYPES, interpret
-from exr_inspector.exr.compiled import decoders, flaw_of
+from exr_inspector.exr.compiled import decoders, derive, fixed, flaw_of
 from exr_inspector.exr.reader import parse_header
 from exr_inspector.limits import DEFAULT_LIMITS, Limits
 from exr_inspector.model import (
@@ -433,11 +434,13 @@ FLAWED = (
     Flawed("string", "eda080", "value_text", 0, "\ufffd\ufffd\ufffd"),  # half a surrogate pair is not UTF-8
     Flawed("floatvector", "0000803f 0000", "value_missing_bytes", 4, (1.0,)),
     Flawed("floatvector", "00", "value_missing_bytes", 0, ()),
-    Flawed("stringvector", "01000000 ff  01000000 61", "value_text", 0, ("\ufffd", "a")),
-    Flawed("stringvector", "01000000 61  05000000 62", "value_missing_bytes", 0, ("a",)),
-    Flawed("stringvector", "01000000 61  ffffffff", "value_missing_bytes", 0, ("a",)),
-    Flawed("stringvector", "01000000 61  010000", "value_missing_bytes", 0, ("a",)),
-    Flawed("stringvector", "01000000 ff  ffffff7f", "value_missing_bytes", 0, ("\ufffd",)),
+    Flawed("stringvector", "01000000 ff  01000000 61", "value_text", 4, ("\ufffd", "a")),
+    # The first one counts: 5 bytes of "a", 4 of length, one that is well.
+    Flawed("stringvector", "01000000 61  02000000 62ff  01000000 c3", "value_text", 10, ("a", "b\ufffd", "\ufffd")),
+    Flawed("stringvector", "01000000 61  05000000 62", "value_missing_bytes", 5, ("a",)),
+    Flawed("stringvector", "01000000 61  ffffffff", "value_missing_bytes", 5, ("a",)),
+    Flawed("stringvector", "01000000 61  010000", "value_missing_bytes", 5, ("a",)),
+    Flawed("stringvector", "01000000 ff  ffffff7f", "value_missing_bytes", 5, ("\ufffd",)),
     Flawed("chlist", "", "value_missing_bytes", 0, ()),
     Flawed("chlist", R_HALF, "value_missing_bytes", 0, (R,)),
     Flawed("chlist", f"{R_HALF} {CUT_CHANNEL}", "value_missing_bytes", 0, (R,)),
@@ -579,6 +582,16 @@ def test_a_double_nan_keeps_its_bits(bits: str) -> None:
         assert base64.b64decode(entry["raw"])[-8:].hex() == bits
 
 
+def test_a_channels_type_in_words() -> None:
+    assert [R._replace(pixel_type=code).type for code in (0, 1, 2, 3, -1)] == [
+        "uint",
+        "half",
+        "float",
+        "unknown(3)",
+        "unknown(-1)",
+    ]
+
+
 # ---- Limits of one value -----------------------------------------------------------------------------------
 
 FEW = Limits(max_elements=3, max_channels=2)
@@ -604,6 +617,40 @@ def test_lists_beyond_a_limit_stay_bytes(type_name: str, met: bytes, passed: byt
     (problem,) = found.problems
     assert (problem.code, problem.offset) == ("value_limit", 8 + 2 + len(type_name) + 1 + 4)
     assert words in problem.message
+
+
+# ---- Shapes ------------------------------------------------------------------------------------------------
+
+NEW_SHAPES = {
+    "a switch": construct.Struct("kind" / construct.Byte, "value" / construct.Switch(construct.this.kind, {})),
+    "numbers of two sizes behind each other": construct.Sequence(construct.Int8ul, construct.Int32ul),
+    "an array of records": construct.Struct("rows" / construct.Array(2, construct.Struct("x" / construct.Int8ul))),
+    "bytes in the middle": construct.Struct(
+        "x" / construct.Int8ul, "rest" / construct.GreedyBytes, "y" / construct.Byte
+    ),
+    "a prefixed record": construct.Struct(
+        "x" / construct.Prefixed(construct.Int8ul, construct.Int8ul), "y" / construct.Byte
+    ),
+    "counted bytes of unknown length": construct.Bytes(construct.this.size),
+    "a list of prefixed numbers": construct.Struct(
+        "elements" / construct.GreedyRange(construct.Prefixed(construct.Int8ul, construct.Int8ul)),
+        "rest" / construct.GreedyBytes,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEW_SHAPES)
+def test_a_declaration_of_a_new_shape_is_an_error_not_a_slow_path(name: str) -> None:
+    with pytest.raises(TypeError, match="no reader for a declaration of this shape"):
+        derive(NEW_SHAPES[name], DEFAULT_LIMITS)
+
+
+def test_a_fixed_run_has_nothing_but_fixed_fields() -> None:
+    assert (
+        fixed(construct.Int8ul, construct.Struct("a" / construct.Int16sl, "b" / construct.Bytes(3))).format == "<Bh3s"
+    )
+    with pytest.raises(TypeError, match="not a fixed run"):
+        fixed(construct.Struct("a" / construct.Int16sl, "b" / construct.GreedyBytes))
 
 
 # ---- Interpreted and compiled ------------------------------------------------------------------------------

@@ -608,6 +608,19 @@ def test_files_without_parts_are_unchecked() -> None:
     }
 
 
+def test_problems_of_many_parts_are_capped() -> None:
+    built = multipart_file(30)
+    data = built.with_offsets([[0, 1, 2, 3]] * 30)
+    assert integrity_of(data, max_problems=10)["status"] == "inconsistent"
+    errors = document_of(data, max_problems=10)["errors"]
+    assert len(errors) == 11
+    assert errors[-1]["code"] == "limit_problems"
+    assert errors[-1]["message"].startswith("50 more")  # 30 with zeros and 30 into the header are 60
+    assert len(document_of(data)["errors"]) == 60
+    unknown = multipart([PartBytes(minimal_attributes(name=str(index))) for index in range(20)])
+    assert errors_of(unknown.data, max_problems=10) == [("chunk_count_unknown", index, None) for index in range(10)]
+
+
 # ---- Files that were never closed --------------------------------------------------------------------------
 
 

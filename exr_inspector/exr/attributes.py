@@ -108,20 +108,29 @@ def float_vector(parsed: Elements, _limits: Limits) -> tuple[float, ...]:
 
 def string_vector(parsed: Elements, limits: Limits) -> tuple[str, ...]:
     """Texts with their lengths, up to the end of the value."""
-    flaw: ValueFlaw | None = None
-    texts = []
-    for element in parsed.elements:
+    elements, texts = parsed.elements, []
+    first: tuple[int, ValueFlaw] | None = None
+    for index, element in enumerate(elements):
         try:
             texts.append(text(element, limits))
         except ValueFlaw as found:
-            flaw = flaw or found
+            first = first or (index, found)
             texts.append(found.value)
     if parsed.rest:
         message = f"a string's length reaches past the value's end; {len(parsed.rest)} bytes are left over"
-        raise ValueFlaw("value_missing_bytes", message, tuple(texts))
-    if flaw is not None:
-        raise ValueFlaw(flaw.code, f"a string is {flaw.message}", tuple(texts))
+        raise ValueFlaw("value_missing_bytes", message, tuple(texts), _strings_bytes(elements))
+    if first is not None:
+        index, flaw = first
+        offset = _strings_bytes(elements[:index]) + _LENGTH_BYTES + flaw.value_offset
+        raise ValueFlaw(flaw.code, f"a string is {flaw.message}", tuple(texts), offset)
     return tuple(texts)
+
+
+_LENGTH_BYTES = 4
+
+
+def _strings_bytes(elements: tuple[bytes, ...]) -> int:
+    return sum(_LENGTH_BYTES + len(element) for element in elements)
 
 
 def channel_list(parsed: Elements, _limits: Limits) -> tuple[model.Channel, ...]:

@@ -369,11 +369,15 @@ class _Check:
             "trailing_bytes": self._trailing_bytes or None,
             "parts": list(self._part_entries()),
         }
-        problems = [
+        problems = self._problems + [
             Problem(f"integrity_{each.status}", each.message, each.part_index, offset=each.offset)
             for each in self._findings
         ]
         if self._contradictions > 1:
             message = f"{self._contradictions - 1} more chunks contradict the offset table"
             problems.append(Problem("integrity_inconsistent", message))
-        return Integrity(entry, (*self._problems, *problems))
+        most = self._limits.max_problems
+        if len(problems) > most:
+            message = f"{len(problems) - most} more problems of the chunks are not listed"
+            problems[most:] = [Problem("limit_problems", message)]
+        return Integrity(entry, tuple(problems))
