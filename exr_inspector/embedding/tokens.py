@@ -135,6 +135,8 @@ def _text(value: Any) -> str:
 
 def _integer(value: Any) -> int | None:
     """An integer that counts. The document writes those beyond 2^53 as text, and they tell nothing here."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, int) and abs(value) <= MAX_NUMBER else None
 
 

@@ -169,6 +169,10 @@ def _check_records(records: Any, field: str) -> None:
             raise DocumentError(f"{field}[{index}] must be a mapping")
 
 
+# Texts made here, of values that are cut already: they fit, although their escapes may take more than the values.
+_OWN_JSON = frozenset(("multi_view", "data_window", "display_window", "attribute_value", "validation", "stats"))
+
+
 # ---- Tables of columns -------------------------------------------------------------------------------------
 
 
@@ -195,6 +199,8 @@ class _Builder:
         """One column; what does not fit is null, and the document that it comes from hears of it."""
         if pa.types.is_fixed_size_list(column.type):
             return _vector_array(self.columns[column.name], column.type)
+        if column.name in _OWN_JSON:
+            return pa.array(self.columns[column.name], column.type)
 
         def misfit(row: int, reason: str) -> None:
             part_index, attribute = (self.columns.get(name) for name in ("part_index", "attribute_name"))
@@ -220,7 +226,7 @@ def _parts_table(sheets: Sequence[_Sheet]) -> pa.Table:
         parts = sheet.records("parts")
         columns = {name: _field(parts, name) for name in builder.columns}
         for name in _PART_JSON:
-            columns[name] = list(map(_json_or_null, columns[name]))
+            columns[name] = [None if value is None else json_text(cut(value)) for value in columns[name]]
         columns["part_index"] = [part.get("part_index", index) for index, part in enumerate(parts)]
         builder.add(sheet, len(parts), columns)
     return builder.to_table()
@@ -315,11 +321,17 @@ def _files_table(sheets: Sequence[_Sheet], counts: Mapping[str, int], inspected_
     return table
 
 
+# These stand in the document's `file` under the same names.
+_FILE_FIELDS = (
+    "size_bytes", "mtime", "etag", "s3_version_id", "multipart_count", "is_deep", "is_tiled", "frame_number",
+)  # fmt: skip
+
+
 def _file_row(sheet: _Sheet, count: int, now: datetime) -> dict[str, Any]:
     document, file = sheet.document, sheet.document["file"]
     integrity, validation = document.get("integrity"), document.get("validation")
     return {
-        **file,
+        **{name: file.get(name) for name in _FILE_FIELDS},
         "file_path_normalized": identity.normalized_path(document),
         "header_hash": identity.header_hash(document),
         "metadata_embedding": sheet.embedding,
@@ -345,7 +357,8 @@ def _errors_and_output(sheet: _Sheet) -> tuple[int, str | None]:
 
 
 def _json_or_null(value: Any) -> str | None:
-    return json_text(cut(value)) if value not in (None, {}, []) else None
+    """JSON; null for the document's empty mappings, which say that there is nothing."""
+    return json_text(cut(value)) if value else None
 
 
 # ---- Vectors -----------------------------------------------------------------------------------------------
