@@ -2,6 +2,9 @@
 
 Only structure becomes a token. The path, the frame number, dates, hosts, render times and every other attribute's
 value (but for those of `weights.SETTING_ATTRIBUTES`) are never looked at, so they cannot move a vector.
+
+Tokens that always come together (a channel's name, and its name with its pixel type) are one *phrase*, a string with
+a NUL between them. Phrases repeat from file to file, so they are made once and remembered, and counted as a whole.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -31,6 +33,7 @@ from exr_inspector.embedding.weights import (
     RENDERER_WORDS,
     SETTING_ATTRIBUTES,
     STRUCTURAL_ATTRIBUTES,
+    Kind,
 )
 
 Record = Mapping[str, Any]
@@ -49,47 +52,72 @@ def document_tokens(payload: Record) -> dict[str, int]:
 
     Raises VectorEmbeddingError if the payload has no `file`, or a channel no `type`, or lists are not lists.
     """
-    return weighted(count_tokens(payload))
+    return _weighted(count_phrases(payload))
 
 
 def channel_tokens(channels: Sequence[Record]) -> dict[str, int]:
     """The tokens of a channel list with their weights. Raises VectorEmbeddingError as `document_tokens` does."""
-    return weighted(count_channel_tokens(channels))
+    return _weighted(count_channel_phrases(channels))
 
 
-def weighted(counts: Mapping[str, int]) -> dict[str, int]:
-    """Each occurrence of a counted token as a token of its own, with its weight."""
-    weights = {}
-    for token, count in counts.items():
-        weight = KINDS[token.partition(":")[0]].weight
-        weights.update(dict.fromkeys((token, *further_occurrences(token, count)), weight))
-    return weights
+def _weighted(counts: Mapping[str, int]) -> dict[str, int]:
+    weights: Counter[str] = Counter()
+    for phrase in all_phrases(counts):
+        for token in tokens_of(phrase):
+            weights[token] += kind_of(token).weight
+    return dict(weights)
 
 
-def further_occurrences(token: str, count: int) -> list[str]:
-    """The tokens of the second occurrence up to the last, or to the bound; none unless its kind is counted."""
-    if not KINDS[token.partition(":")[0]].is_counted:
-        return []
-    # No name of a header can hold a NUL, so this cannot be another name's token.
-    return [f"{token}\0{number}" for number in range(2, min(count, MAX_OCCURRENCES) + 1)]
+# No text that counts has these characters: see `_text`.
+_BETWEEN_TOKENS, _BEFORE_NUMBER = "\0", "\1"
 
 
-def count_tokens(payload: Record) -> Counter[str]:
-    """How often each token occurs in a document."""
+def _phrase(*tokens: str) -> str:
+    return _BETWEEN_TOKENS.join(tokens)
+
+
+def tokens_of(phrase: str) -> list[str]:
+    """The tokens of a phrase."""
+    return phrase.split(_BETWEEN_TOKENS)
+
+
+def kind_of(token: str) -> Kind:
+    """The kind of a token, or of a phrase's first one."""
+    return KINDS[token.partition(":")[0]]
+
+
+def all_phrases(counts: Mapping[str, int]) -> list[str]:
+    """The phrases, and behind them the further occurrences of those that are counted."""
+    phrases = list(counts)
+    for phrase in [phrase for phrase, count in counts.items() if count > 1]:
+        phrases += _further_occurrences(phrase, min(counts[phrase], MAX_OCCURRENCES))
+    return phrases
+
+
+@lru_cache(maxsize=1 << 10)
+def _further_occurrences(phrase: str, count: int) -> tuple[str, ...]:
+    if not kind_of(phrase).is_counted:
+        return ()
+    tokens = tokens_of(phrase)
+    return tuple(_phrase(*(f"{token}{_BEFORE_NUMBER}{number}" for token in tokens)) for number in range(2, count + 1))
+
+
+def count_phrases(payload: Record) -> Counter[str]:
+    """How often each phrase occurs in a document."""
     _check(payload)
     parts = _records(payload, "parts")
-    tokens = [BIAS_TOKEN, *_ladder("parts", len(parts))]
-    tokens += [f"flag:{flag}" for flag in _FLAGS if payload["file"].get(flag) is True]
+    phrases = [BIAS_TOKEN, *_ladder("parts", len(parts))]
+    phrases += [f"flag:{flag}" for flag in _FLAGS if payload["file"].get(flag) is True]
     for part in parts:
-        tokens += _part_tokens(part)
-    tokens += _attribute_tokens(payload.get("attributes"))
-    tokens += _channel_list_tokens(_records(payload, "channels"))
-    return Counter(tokens)
+        phrases += _part_phrases(part)
+    phrases += _attribute_phrases(payload.get("attributes"))
+    phrases += _channel_phrases(_records(payload, "channels"))
+    return Counter(phrases)
 
 
-def count_channel_tokens(channels: Sequence[Record]) -> Counter[str]:
-    """How often each token occurs in a channel list."""
-    return Counter([BIAS_TOKEN, *_channel_list_tokens(_records({"channels": channels}, "channels"))])
+def count_channel_phrases(channels: Sequence[Record]) -> Counter[str]:
+    """How often each phrase occurs in a channel list."""
+    return Counter([BIAS_TOKEN, *_channel_phrases(_records({"channels": channels}, "channels"))])
 
 
 # ---- The payload's shape -----------------------------------------------------------------------------------
@@ -130,7 +158,9 @@ def _rows(records: Sequence[Record], fields: tuple[str, ...]) -> list[tuple[Any,
 
 def _text(value: Any) -> str:
     """A text that counts; empty if it is none, or too long to count."""
-    return value if isinstance(value, str) and len(value) <= MAX_TEXT_CHARACTERS else ""
+    if not isinstance(value, str) or len(value) > MAX_TEXT_CHARACTERS:
+        return ""
+    return value if value.isprintable() else value.replace("\0", "\ufffd").replace("\1", "\ufffd")
 
 
 def _integer(value: Any) -> int | None:
@@ -186,14 +216,14 @@ def _near(kind: str, value: float) -> tuple[str, ...]:
 EXACT_RUNGS = 32
 
 
-def _ladder(kind: str, number: int) -> list[str]:
+@lru_cache(maxsize=1 << 9)
+def _ladder(kind: str, number: int) -> tuple[str, ...]:
     """The rungs up to a number: a smaller number has the same rungs, but fewer."""
     top = number if number <= EXACT_RUNGS else EXACT_RUNGS + bucket(number) - bucket(EXACT_RUNGS)
-    return [f"{kind}:{rung}" for rung in range(1, min(top, MAX_RUNG) + 1)]
+    return tuple(f"{kind}:{rung}" for rung in range(1, min(top, MAX_RUNG) + 1))
 
 
 # ---- Channels ----------------------------------------------------------------------------------------------
-
 
 _CHANNEL_FIELDS = ("name", "type", "x_sampling", "y_sampling", "part_index")
 
@@ -201,23 +231,29 @@ _CHANNEL_FIELDS = ("name", "type", "x_sampling", "y_sampling", "part_index")
 class _Channel(NamedTuple):
     """What one channel says by itself, and what it says together with others like it."""
 
-    tokens: tuple[str, ...]
+    phrase: str
     pixel_type: str
     layer: tuple[Any, str] | None  # part and layer's name, empty for the channels without one
 
 
-def _channel_list_tokens(channels: Sequence[Record]) -> list[str]:
+_TOO_LONG = _Channel("", "", None)
+
+
+def _channel_phrases(channels: Sequence[Record]) -> list[str]:
     rows = _rows(channels, _CHANNEL_FIELDS)
     try:
         found = list(map(_channel, rows))
     except (TypeError, VectorEmbeddingError):  # TypeError: a list or a mapping where a text or a number should be
         _check_channels(rows)
         raise
-    tokens = list(chain.from_iterable(map(itemgetter(0), found)))
-    tokens += [f"pixel_type:{pixel_type}" for pixel_type in set(map(itemgetter(1), found)) if pixel_type]
+    phrases = list(map(itemgetter(0), found))
+    phrases += set(map(itemgetter(1), found))
+    if _TOO_LONG in found:
+        phrases = list(filter(None, phrases))
     layers = set(map(itemgetter(2), found)) - {None}
-    tokens += [_layer_token(layer) for _, layer in _with_ancestors(layers)]
-    return tokens + _ladder("layers", len(layers))
+    phrases += [_layer_phrase(layer) for _, layer in _with_ancestors(layers)]
+    phrases += _ladder("layers", len(layers))
+    return phrases
 
 
 def _check_channels(rows: list[tuple[Any, ...]]) -> None:
@@ -232,16 +268,18 @@ def _check_channels(rows: list[tuple[Any, ...]]) -> None:
 
 @lru_cache(maxsize=1 << 14)
 def _channel(row: tuple[Any, ...]) -> _Channel:
+    """What a channel's fields say; nothing if its name is too long to count."""
     name, pixel_type, x_sampling, y_sampling, part_index = row
     if not isinstance(name, str) or not isinstance(pixel_type, str):
         raise VectorEmbeddingError("a channel misses name or type")
-    if len(name) > MAX_TEXT_CHARACTERS or len(pixel_type) > MAX_TEXT_CHARACTERS:
-        return _Channel((), "", None)
+    if max(len(name), len(pixel_type)) > MAX_TEXT_CHARACTERS:
+        return _TOO_LONG
+    name, pixel_type = _text(name), _text(pixel_type)
     folded = fold(name)
     tokens = [f"channel:{folded}", f"channel_type:{folded} {pixel_type}"]
     if sampling := _sampling(x_sampling, y_sampling):
         tokens.append(f"channel_sampling:{folded} {sampling}")
-    return _Channel(tuple(tokens), pixel_type, (part_index, name.rpartition(".")[0]))
+    return _Channel(_phrase(*tokens), f"pixel_type:{pixel_type}", (part_index, name.rpartition(".")[0]))
 
 
 def _sampling(x: Any, y: Any) -> str:
@@ -252,7 +290,7 @@ def _sampling(x: Any, y: Any) -> str:
 
 
 @lru_cache(maxsize=1 << 12)
-def _layer_token(layer: str) -> str:
+def _layer_phrase(layer: str) -> str:
     return f"layer:{fold(layer)}"
 
 
@@ -269,21 +307,23 @@ def _with_ancestors(layers: set[tuple[Any, str]]) -> set[tuple[Any, str]]:
 
 # ---- Parts -------------------------------------------------------------------------------------------------
 
+_FLAGS = ("is_deep", "is_tiled")
 _WINDOW_FIELDS = ("width", "height", "display_width", "display_height", "data_x_offset", "data_y_offset")
+_STORAGE_FIELDS = ("compression", "part_type", "line_order", "level_mode", "rounding_mode")
 
 
-def _part_tokens(part: Record) -> list[str]:
-    tokens = [*_window_tokens(*(_integer(part.get(field)) for field in _WINDOW_FIELDS))]
-    tokens += _aspect_tokens(_number(part.get("pixel_aspect_ratio")))
-    tokens += _storage_tokens(*(_text(part.get(field)) for field in _STORAGE_FIELDS))
-    tokens += _tile_tokens(_integer(part.get("tile_width")), _integer(part.get("tile_height")))
-    tokens += _name_tokens(part)
-    tokens += _origin_tokens(_text(part.get("render_software")), _text(part.get("color_space")))
-    return tokens
+def _part_phrases(part: Record) -> list[str]:
+    phrases = [*_window_phrases(*(_integer(part.get(field)) for field in _WINDOW_FIELDS))]
+    phrases += _aspect_phrases(_number(part.get("pixel_aspect_ratio")))
+    phrases += _storage_phrases(*(_text(part.get(field)) for field in _STORAGE_FIELDS))
+    phrases += _tile_phrases(_integer(part.get("tile_width")), _integer(part.get("tile_height")))
+    phrases += _name_phrases(part)
+    phrases += _origin_phrases(_text(part.get("render_software")), _text(part.get("color_space")))
+    return phrases
 
 
 @lru_cache(maxsize=1 << 12)
-def _window_tokens(
+def _window_phrases(
     width: int | None,
     height: int | None,
     display_width: int | None,
@@ -291,52 +331,51 @@ def _window_tokens(
     x_offset: int | None,
     y_offset: int | None,
 ) -> tuple[str, ...]:
-    tokens: list[str] = []
+    phrases = []
     for kind, size in (("display_width", display_width), ("display_height", display_height)):
         if size is not None:
-            tokens += (f"{kind}:{size}", *_near(f"{kind}_near", size))
+            phrases.append(_phrase(f"{kind}:{size}", *_near(f"{kind}_near", size)))
     for kind, size in (("data_width_near", width), ("data_height_near", height)):
         if size is not None:
-            tokens += _near(kind, size)
-    tokens += _overscan_tokens("left", "right", width, display_width, x_offset)
-    tokens += _overscan_tokens("top", "bottom", height, display_height, y_offset)
-    return tuple(tokens)
+            phrases.append(_phrase(*_near(kind, size)))
+    phrases += _overscan_phrases("left", "right", width, display_width, x_offset)
+    phrases += _overscan_phrases("top", "bottom", height, display_height, y_offset)
+    return tuple(phrases)
 
 
-def _overscan_tokens(
+def _overscan_phrases(
     before: str, after: str, size: int | None, display_size: int | None, offset: int | None
 ) -> Iterator[str]:
     """How far the data window reaches over the display window on two sides; negative where it is cropped."""
     if size is None or display_size is None or offset is None:
         return
     for side, pixels in ((before, -offset), (after, size - display_size + offset)):
-        yield f"overscan:{side} {pixels}"
-        yield from _near(f"overscan_near={side} ", pixels)
+        yield _phrase(f"overscan:{side} {pixels}", *_near(f"overscan_near={side} ", pixels))
 
 
 @lru_cache(maxsize=1 << 8)
-def _aspect_tokens(aspect: float | None) -> tuple[str, ...]:
-    return () if aspect is None else (f"pixel_aspect:{exact(aspect)}", *_near("pixel_aspect_near", aspect))
-
-
-_FLAGS = ("is_deep", "is_tiled")
-_STORAGE_FIELDS = ("compression", "part_type", "line_order", "level_mode", "rounding_mode")
+def _aspect_phrases(aspect: float | None) -> tuple[str, ...]:
+    if aspect is None:
+        return ()
+    return (_phrase(f"pixel_aspect:{exact(aspect)}", *_near("pixel_aspect_near", aspect)),)
 
 
 @lru_cache(maxsize=1 << 10)
-def _storage_tokens(*words: str) -> tuple[str, ...]:
-    tokens = [f"{field}:{word}" for field, word in zip(_STORAGE_FIELDS, words, strict=True) if word]
+def _storage_phrases(*words: str) -> tuple[str, ...]:
+    phrases = [f"{field}:{word}" for field, word in zip(_STORAGE_FIELDS, words, strict=True) if word]
     loss = {"lossy": LOSSY_COMPRESSIONS, "lossless": LOSSLESS_COMPRESSIONS}
-    tokens += [f"compression_loss:{word}" for word, members in loss.items() if words[0] in members]
-    return tuple(tokens)
+    phrases += [f"compression_loss:{word}" for word, members in loss.items() if words[0] in members]
+    return tuple(phrases)
 
 
 @lru_cache(maxsize=1 << 8)
-def _tile_tokens(width: int | None, height: int | None) -> tuple[str, ...]:
-    return () if width is None or height is None else (f"tile:{width}x{height}", *_near("tile_near", width))
+def _tile_phrases(width: int | None, height: int | None) -> tuple[str, ...]:
+    if width is None or height is None:
+        return ()
+    return (_phrase(f"tile:{width}x{height}", *_near("tile_near", width)),)
 
 
-def _name_tokens(part: Record) -> Iterator[str]:
+def _name_phrases(part: Record) -> Iterator[str]:
     if name := _text(part.get("part_name")):
         yield f"part:{fold(name)}"
     if view := _text(part.get("view_name")):
@@ -347,31 +386,40 @@ def _name_tokens(part: Record) -> Iterator[str]:
 
 
 @lru_cache(maxsize=1 << 8)
-def _origin_tokens(software: str, color_space: str) -> tuple[str, ...]:
-    tokens = [f"color_space:{color_space}"] if color_space else []
+def _origin_phrases(software: str, color_space: str) -> tuple[str, ...]:
+    phrases = [f"color_space:{color_space}"] if color_space else []
     # The first word only: versions, paths and hosts come after it.
     if found := _SOFTWARE.match(software):
         word = found[1].lower()
-        tokens += [f"software:{word}", *(f"renderer:{family}" for family in [RENDERER_WORDS.get(word)] if family)]
-    return tuple(tokens)
+        phrases += [f"software:{word}", *(f"renderer:{family}" for family in [RENDERER_WORDS.get(word)] if family)]
+    return tuple(phrases)
 
 
 # ---- Attributes --------------------------------------------------------------------------------------------
 
 
-def _attribute_tokens(attributes: Any) -> list[str]:
-    tokens: list[str] = []
+class _Attribute(NamedTuple):
+    """What an attribute's name and type say; empty for the structural ones. The group and family are shared."""
+
+    phrase: str
+    group: str
+    family: str
+
+
+def _attribute_phrases(attributes: Any) -> list[str]:
+    phrases: set[str] = set()
     for entries in _attribute_lists(attributes):
         rows = _rows(entries, ("name", "type"))
         try:
-            tokens += chain.from_iterable(map(_vocabulary, rows))
+            found = set(map(_attribute, rows))
         except TypeError:  # a list or a mapping where a text should be: no word
             rows = [tuple(map(_text, row)) for row in rows]
-            tokens += chain.from_iterable(map(_vocabulary, rows))
-        settings = [index for index, row in enumerate(rows) if row[0] in SETTING_ATTRIBUTES]
-        for index in settings:
-            tokens += _setting_tokens(rows[index][0], entries[index].get("value"))
-    return tokens
+            found = set(map(_attribute, rows))
+        phrases.update(*found)
+        for index in [index for index, row in enumerate(rows) if row[0] in SETTING_ATTRIBUTES]:
+            phrases.update(_setting_phrases(rows[index][0], entries[index].get("value")))
+    phrases.discard("")
+    return list(phrases)
 
 
 def _attribute_lists(attributes: Any) -> list[Sequence[Record]]:
@@ -387,22 +435,22 @@ def _attribute_lists(attributes: Any) -> list[Sequence[Record]]:
 
 
 @lru_cache(maxsize=1 << 14)
-def _vocabulary(row: tuple[Any, ...]) -> tuple[str, ...]:
-    """The tokens of an attribute's name and type."""
-    name, type_name = row
-    if not _text(name) or name in STRUCTURAL_ATTRIBUTES:
-        return ()
+def _attribute(row: tuple[Any, ...]) -> _Attribute:
+    name, type_name = map(_text, row)
+    if not name or name in STRUCTURAL_ATTRIBUTES:
+        return _Attribute("", "", "")
     folded = fold(_CRYPTOMATTE_ID.sub("#", name))
-    tokens = [f"attribute:{folded}"]
-    if _text(type_name):
-        tokens.append(f"attribute_type:{folded} {type_name}")
-    if group := _GROUP.match(folded):
-        tokens.append(f"attribute_group:{group[0]}*")
-    tokens += [f"renderer:{family}" for prefix, family in RENDERER_PREFIXES if name.startswith(prefix)]
-    return tuple(tokens)
+    typed = [f"attribute_type:{folded} {type_name}"] if type_name else []
+    group = _GROUP.match(folded)
+    family = next((family for prefix, family in RENDERER_PREFIXES if name.startswith(prefix)), "")
+    return _Attribute(
+        _phrase(f"attribute:{folded}", *typed),
+        f"attribute_group:{group[0]}*" if group else "",
+        f"renderer:{family}" if family else "",
+    )
 
 
-def _setting_tokens(name: str, value: Any) -> Iterator[str]:
+def _setting_phrases(name: str, value: Any) -> Iterator[str]:
     word = _setting_word(value)
     if word is not None:
         yield f"setting:{name} {word}"
