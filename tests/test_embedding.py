@@ -374,6 +374,59 @@ def test_software_is_its_first_word(software: str, words: set[str]) -> None:
     assert set(embedding.document_tokens(payload)) - set(plain) == words
 
 
+def test_a_crop_is_no_overscan() -> None:
+    cropped = hand_document()
+    cropped["parts"][0].update(data_x_offset=8, width=1904)
+    found = set(embedding.document_tokens(cropped)) - HAND_TOKENS.keys()
+    sides = {f"overscan_near:{side} -~{near}" for side in ("left", "right") for near in (23, 24, 25)}
+    assert {token for token in found if token.startswith("overscan")} == {
+        "overscan:left -8",
+        "overscan:right -8",
+    } | sides
+
+
+def test_a_sampling_of_one_axis_is_a_sampling() -> None:
+    for x, y, expected in ((1, 2, "1x2"), (2, 1, "2x1"), (0, 0, "0x0"), (-1, 1, "-1x1")):
+        found = embedding.channel_tokens([channel("RY", x_sampling=x, y_sampling=y)])
+        assert f"channel_sampling:RY {expected}" in found
+    for x, y in ((1, 1), (1.0, True), (None, 2), ("2", 2), (math.nan, 2)):
+        found = embedding.channel_tokens([channel("RY", x_sampling=x, y_sampling=y)])
+        assert not [token for token in found if token.startswith("channel_sampling")]
+
+
+def test_a_cut_setting_is_none() -> None:
+    cut = {"cut_bytes": 900, "sha256": "ab", "start": "latlong"}
+    found = embedding.document_tokens({"file": {}, "attributes": {"envmap": cut}})
+    assert not [token for token in found if token.startswith("setting")]
+
+
+@pytest.mark.parametrize("field", ["name", "type"])
+def test_a_channel_with_an_endless_name_does_not_count(field: str) -> None:
+    usual = [channel("R"), channel("G")]
+    odd = {**channel("B"), field: "x" * 513}
+    assert embedding.channel_tokens([*usual, odd]) == embedding.channel_tokens(usual)
+    assert embedding.channel_tokens([*usual, {**odd, field: "x" * 512}]) != embedding.channel_tokens(usual)
+
+
+@pytest.mark.parametrize("name", ["R\0channel:G", "R\x012", "\0", "\x01"])
+def test_names_cannot_forge_tokens(name: str) -> None:
+    found = embedding.document_tokens(
+        {"file": {}, "channels": [channel(name)], "parts": [{"color_space": name}], "attributes": {name.replace(":", ""): 1}}
+    )
+    plain = embedding.document_tokens(
+        {"file": {}, "channels": [channel("R")], "parts": [{"color_space": "x"}], "attributes": {"y": 1}}
+    )
+    assert len(found) == len(plain)
+    assert not [token for token in found if token in ("channel:G", "channel:R") or "\0" in token or "\x01" in token]
+
+
+def test_views_are_taken_up_to_a_bound() -> None:
+    for count, expected in ((16, 16), (17, 0)):
+        views = [f"view{number}" for number in range(count)]
+        found = embedding.document_tokens({"file": {}, "parts": [{"multi_view": views}]})
+        assert sum(token.startswith("view:") for token in found) == expected
+
+
 def test_attribute_prefixes_name_the_renderer() -> None:
     for prefix, family in weights.RENDERER_PREFIXES:
         found = embedding.document_tokens({"file": {}, "attributes": {f"{prefix}x": 1}})
