@@ -1,9 +1,9 @@
 """How the bench measures: alternately, in one run, as ratios.
 
-A machine that others use has no absolute times worth noting. Every comparison therefore runs its two sides in
-turn, round by round, the order reversed every other round, and takes the ratio of each round by itself: what
-slows one side down slows the other one too. The figure is the median of these ratios, the noise their quartiles.
-Garbage is collected before each round and never during one, on both sides.
+A machine that others use has no absolute times worth noting. Every comparison therefore lets its two sides read
+the same file one directly after the other, in turn first and second, and takes the ratio of each such pair by
+itself: what slows one side down slows the other one too. The figure is the median of these ratios, the noise their
+quartiles. Garbage is collected after each round over the files and never while a side runs, on both sides.
 """
 
 from __future__ import annotations
@@ -14,67 +14,88 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 Run = Callable[[], float]  # runs once, returns seconds
+Side = Sequence[Run]  # one for each file
 
 
 class Comparison(NamedTuple):
-    """Seconds are medians of the rounds; `ratio` is the median of ours / theirs in each round."""
+    """`ours` and `theirs` are seconds a file: the shortest time of each file, their mean."""
 
     ours: float
     theirs: float
-    ratio: float
-    low: float  # first quartile of the ratios
+    ratio: float  # the median of ours / theirs over all pairs
+    low: float  # first quartile
     high: float  # third quartile
     rounds: int
 
 
-def alternate(ours: Run, theirs: Run, *, seconds: float, rounds: int) -> Comparison:
-    """Runs both sides in turn, for at least that many rounds and about that many seconds, after one to warm up."""
-    ours(), theirs()
-    pairs: list[tuple[float, float]] = []
+def alternate(ours: Side, theirs: Side, *, seconds: float, rounds: int) -> Comparison:
+    """Runs both sides in turn, for at least that many rounds over the files and about that many seconds."""
+    warm_up(ours), warm_up(theirs)
+    found: list[list[tuple[float, float]]] = []
     end = time.perf_counter() + seconds
+    with no_garbage_collection():
+        while len(found) < rounds or time.perf_counter() < end:
+            found.append(
+                [pair(*sides, len(found) + index) for index, sides in enumerate(zip(ours, theirs, strict=True))]
+            )
+            gc.collect()
+    ratios = [first / second for each in found for first, second in each]
+    low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    shortest = [tuple(map(min, zip(*of_file, strict=True))) for of_file in zip(*found, strict=True)]
+    mine, other = map(statistics.fmean, zip(*shortest, strict=True))
+    return Comparison(mine, other, ratio, low, high, len(found))
+
+
+def pair(ours: Run, theirs: Run, number: int) -> tuple[float, float]:
+    """One run of each side, the second one first every other time."""
+    if number % 2:
+        second = theirs()
+        return ours(), second
+    return ours(), theirs()
+
+
+def warm_up(side: Side) -> None:
+    for run in side:
+        run()
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """What is there already is no garbage: the collections between the rounds are quick."""
     was_enabled = gc.isenabled()
     gc.disable()
+    gc.collect()
+    gc.freeze()
     try:
-        while len(pairs) < rounds or time.perf_counter() < end:
-            gc.collect()
-            if len(pairs) % 2:
-                second = theirs()
-                pairs.append((ours(), second))
-            else:
-                first = ours()
-                pairs.append((first, theirs()))
+        yield
     finally:
+        gc.unfreeze()
         if was_enabled:
             gc.enable()
-    ratios = [first / second for first, second in pairs]
-    low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
-    return Comparison(mine, other, ratio, low, high, len(pairs))
 
 
-def over(paths: Sequence[str], read: Callable[[str], object], prepare: Callable[[], object] | None = None) -> Run:
-    """Seconds a file, reading all paths once; `prepare` runs before each file and is not counted."""
+def over(items: Sequence[str], read: Callable[[str], object], prepare: Callable[[], object] | None = None) -> Side:
+    """Reads each item; `prepare` runs before and is not counted."""
 
-    def run() -> float:
-        total, clock = 0.0, time.perf_counter
-        for path in paths:
-            if prepare is not None:
-                prepare()
-            start = clock()
-            read(path)
-            total += clock() - start
-        return total / len(paths)
+    def run(item: str) -> float:
+        if prepare is not None:
+            prepare()
+        start = time.perf_counter()
+        read(item)
+        return time.perf_counter() - start
 
-    return run
+    return [partial(run, item) for item in items]
 
 
-def process(*command: str) -> Run:
+def process(*command: str) -> Side:
     """Seconds of a whole process, its output thrown away. RuntimeError if it fails."""
 
     def run() -> float:
@@ -87,7 +108,12 @@ def process(*command: str) -> Run:
             raise RuntimeError(f"{command} failed with {done.returncode}: {done.stderr[-2000:]!r}")
         return elapsed
 
-    return run
+    return [run]
+
+
+def timed_child(script: str, *arguments: str) -> Side:
+    """Seconds that a script in a fresh Python measures and prints: nothing is left over from runs before."""
+    return [lambda: float(child(script, *arguments))]
 
 
 def child(script: str, *arguments: str) -> str:
@@ -190,6 +216,14 @@ import sys, time
 start = time.perf_counter()
 import exr_inspector
 exr_inspector.read_header(sys.argv[1])
+print(time.perf_counter() - start)
+"""
+
+FIRST_INSPECT_SECONDS = """
+import sys, time, exr_inspector
+exr_inspector.inspect(sys.argv[1])
+start = time.perf_counter()
+exr_inspector.inspect(sys.argv[2])
 print(time.perf_counter() - start)
 """
 

@@ -23,7 +23,7 @@ Parts = list[list[tuple[str, Any]]]  # for each part its attributes: name, plain
 def forget() -> None:
     """Empties what the reader remembers of the files before: the next file is one of a kind."""
     compiled.decoders(LIMITS).forget()
-    numbers._shortest.cache_clear()  # noqa: SLF001  # a bench may know what a user must not
+    numbers.SINGLES.clear()
 
 
 # ---- Ours --------------------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ Importing the package loads nothing else: everything heavy is loaded at the firs
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from exr_inspector.version import __version__
 
+TYPE_CHECKING = False  # `typing` is most of what importing this package would cost
 if TYPE_CHECKING:
+    from typing import Any
+
     from exr_inspector.app import inspect as inspect
     from exr_inspector.app import read_header as read_header
     from exr_inspector.errors import ExrError as ExrError

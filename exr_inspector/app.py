@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from exr_inspector.config import InspectConfig, inspect_config
 from exr_inspector.errors import ExrError, FormatError, Problem, SourceError, TruncatedExr
-from exr_inspector.exr.integrity import FileBytes, Integrity, check_integrity, integrity_entry
+from exr_inspector.exr.integrity import Integrity, check_integrity, integrity_entry
+from exr_inspector.exr.offset_tables import FileBytes
 from exr_inspector.exr.reader import HeaderReader
 from exr_inspector.limits import DEFAULT_LIMITS, FIRST_READ_BYTES, Limits
 from exr_inspector.model import ExrHeader
@@ -63,8 +64,10 @@ class _Loading:
             wanted = needed + max(step, have // 4)
             if size is not None:
                 wanted = min(wanted, size)
-            more = source.read(have, wanted - have)
-            self.data += more
+            if source.is_random and wanted > 16 * have:
+                self.data = source.read(0, wanted)  # to read a little again is cheaper than to copy megabytes
+            else:
+                self.data += source.read(have, wanted - have)
             if len(self.data) < needed:
                 self._raise_short()
             step *= 2

@@ -57,7 +57,7 @@ def _path(value: Any) -> str | None:
 
 
 def _schema_version(value: Any) -> int:
-    if str(value) != "1":
+    if value not in (1, "1") or isinstance(value, bool):
         raise ValueError
     return 1
 

@@ -47,7 +47,7 @@ def cut_attribute(entry: dict[str, Any], max_value_bytes: int, start_bytes: int 
     if is_cut(entry["value"]):
         return entry
     payload = attribute_payload(entry)
-    if len(payload) <= max_value_bytes and not _is_wordy(entry, max_value_bytes):
+    if not payload or (len(payload) <= max_value_bytes and not _is_wordy(entry, max_value_bytes)):
         return entry
     value = {
         "cut_bytes": len(payload),

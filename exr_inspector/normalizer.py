@@ -247,24 +247,28 @@ def _channels(part: Part) -> list[dict[str, Any]]:
 
 
 def _attributes(header: ExrHeader) -> list[list[dict[str, Any]]]:
-    return [[_attribute(header, attribute) for attribute in part.attributes] for part in header.parts]
+    data = header.data
+    return [[_attribute(data, attribute) for attribute in part.attributes] for part in header.parts]
 
 
-def _attribute(header: ExrHeader, attribute: Attribute) -> dict[str, Any]:
+def _attribute(data: bytes, attribute: Attribute) -> dict[str, Any]:
     name, type_name, value, name_offset, value_offset, size_bytes = attribute
-    codec = None if type(value) is Opaque else CODECS.get(type_name)
-    if codec is None:
+    codec = CODECS.get(type_name)
+    entry: dict[str, Any]
+    if codec is None or value.__class__ is Opaque:
         entry = {"name": name, "type": type_name, "value": encode_bytes(value.data)}
     else:
-        entry = {"name": name, "type": type_name, "value": codec.encode(value)}
-        if type_name in ENUMERATED_TYPES:
-            entry["code"] = value.code
-        if codec.is_exact is not None:
-            payload = header.data[value_offset : value_offset + size_bytes]
-            if not codec.is_exact(value, payload):
-                entry["raw"] = to_base64(payload)
-    if "\ufffd" in name or "\ufffd" in type_name:
-        _add_raw_names(entry, header.data, name_offset, value_offset)
+        encode, is_exact, _ = codec
+        entry = {"name": name, "type": type_name, "value": encode(value)}
+        if is_exact is None:
+            if type_name in ENUMERATED_TYPES:
+                entry["code"] = value.code
+        elif value.__class__ is str and "\ufffd" not in value:
+            pass  # decoding was strict; to cut the payload out again would cost a manifest's megabytes
+        elif not is_exact(value, data[value_offset : value_offset + size_bytes]):
+            entry["raw"] = to_base64(data[value_offset : value_offset + size_bytes])
+    if not (name.isascii() and type_name.isascii()):
+        _add_raw_names(entry, data, name_offset, value_offset)
     return entry
 
 

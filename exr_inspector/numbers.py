@@ -7,8 +7,8 @@ nine significant decimal digits, and which keeps every decimal of six.
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
-from math import isfinite
+from collections.abc import Callable
+from math import frexp, isfinite
 
 _FLOAT = struct.Struct("<f")
 # Below this every integer is a single float, and its shortest decimal is itself.
@@ -17,6 +17,10 @@ _EXACT_INTEGERS = float(1 << 24)
 _SMALLEST_NORMAL = 2.0**-126
 # Above this a JSON number read as a double may not be the integer that was written (RFC 8259, section 6).
 _SAFE_INTEGER = 1 << 53
+
+# Numbers of digits to be tried, and how to write them.
+_FORMATS = tuple((digits, f"%.{digits}g") for digits in (6, 7, 8))
+_SUBNORMAL_FORMATS = tuple((digits, f"%.{digits}g") for digits in range(1, 9))
 
 WORDS = {float("inf"): "Infinity", float("-inf"): "-Infinity"}
 NOT_A_NUMBER = "NaN"
@@ -29,17 +33,18 @@ def _rounds_to(candidate: float, value: float) -> bool:
         return False
 
 
-@lru_cache(maxsize=1 << 14)
 def _shortest(value: float) -> float:
-    for digits in range(6 if abs(value) >= _SMALLEST_NORMAL else 1, 9):
-        candidate = float(f"{value:.{digits}g}")
+    is_lopsided = frexp(value)[0] in (0.5, -0.5)
+    for digits, format_ in _FORMATS if abs(value) >= _SMALLEST_NORMAL else _SUBNORMAL_FORMATS:
+        candidate = float(format_ % value)
         if _rounds_to(candidate, value):
             return candidate
         # Below a power of two the floats lie closer together than above: the nearest decimal may miss the float
         # where the next one away from zero still reads back to it.
-        neighbour = _next_decimal(value, digits)
-        if _rounds_to(neighbour, value):
-            return neighbour
+        if is_lopsided:
+            neighbour = _next_decimal(value, digits)
+            if _rounds_to(neighbour, value):
+                return neighbour
     return float(f"{value:.9g}")
 
 
@@ -53,13 +58,31 @@ def _next_decimal(value: float, digits: int) -> float:
     return float(f"{number + away}e{step}")
 
 
-def single(value: float) -> float | str:
-    """A single float as JSON: the shortest decimal, or the word for NaN or an infinity."""
-    if value.is_integer() and -_EXACT_INTEGERS < value < _EXACT_INTEGERS:
-        return value
-    if isfinite(value):
-        return _shortest(value)
-    return WORDS.get(value, NOT_A_NUMBER)
+class _Singles(dict[float, float]):
+    """Single floats → their JSON, a bounded memory: cameras, colours and windows repeat from part to part.
+
+    A dictionary that fills itself, because a lookup that hits then costs no Python frame. Zeros stay out: 0.0 and
+    -0.0 would share an entry.
+    """
+
+    MAX_ENTRIES = 1 << 14
+
+    def __missing__(self, value: float) -> float | str:
+        if not isfinite(value):
+            return WORDS.get(value, NOT_A_NUMBER)
+        if not value:
+            return value
+        if len(self) >= self.MAX_ENTRIES:
+            self.clear()
+        is_exact = -_EXACT_INTEGERS < value < _EXACT_INTEGERS and value.is_integer()
+        shortest = self[value] = value if is_exact else _shortest(value)
+        return shortest
+
+
+SINGLES = _Singles()
+
+# A single float as JSON: the shortest decimal, or the word for NaN or an infinity.
+single: Callable[[float], float | str] = SINGLES.__getitem__
 
 
 def double(value: float) -> float | str:

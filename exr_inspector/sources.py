@@ -78,6 +78,8 @@ class Source:
 class LocalFile(Source):
     """A regular file, read at positions; the only state is a descriptor."""
 
+    size_bytes: int
+
     def __init__(self, path: str | bytes) -> None:
         self.path = path
         try:
@@ -97,7 +99,7 @@ class LocalFile(Source):
         """See `Source.read`."""
         try:
             data = _pread(self._descriptor, size_bytes, offset)
-            while len(data) < size_bytes:
+            while len(data) < size_bytes and offset + len(data) < self.size_bytes:
                 more = _pread(self._descriptor, size_bytes - len(data), offset + len(data))
                 if not more:
                     break
@@ -160,7 +162,7 @@ class FileObject(Source):
         if self.is_random and offset != self._position:
             self._seek(offset)
         pieces: list[bytes] = []
-        missing = size_bytes
+        missing = size_bytes if self.size_bytes is None else min(size_bytes, self.size_bytes - offset)
         while missing > 0:
             piece = self._file.read(min(missing, _STREAM_PIECE_BYTES))
             if piece is None:
@@ -218,8 +220,16 @@ _pread: Callable[[int, int, int], bytes] = getattr(os, "pread", _pread_by_seekin
 def _is_seekable(file: Any) -> bool:
     seekable = getattr(file, "seekable", None)
     try:
-        return bool(seekable()) if callable(seekable) else False
+        return bool(seekable()) and not _is_device(file) if callable(seekable) else False
     except (OSError, ValueError):
+        return False
+
+
+def _is_device(file: Any) -> bool:
+    """Whether it reads a character device, which may be seekable but has no end: /dev/zero says it is empty."""
+    try:
+        return stat.S_ISCHR(os.fstat(file.fileno()).st_mode)
+    except (AttributeError, OSError, ValueError):
         return False
 
 

@@ -54,9 +54,15 @@ def codes(document: Document) -> list[str]:
 # ---- Drift -------------------------------------------------------------------------------------------------
 
 
+def ran(script: Path, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of a script."""
+    command: list[str | Path] = [sys.executable, script, *arguments]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    return found.returncode, found.stdout, found.stderr
+
+
 def test_nothing_drifts() -> None:
-    found = subprocess.run([sys.executable, FIXTURES / "golden.py", "--check"], capture_output=True, text=True)
-    assert (found.returncode, found.stdout) == (0, f"{len(NAMES)} documents, no drift\n"), found.stdout + found.stderr
+    assert ran(FIXTURES / "golden.py", "--check") == (0, f"{len(NAMES)} documents, no drift\n", "")
 
 
 def test_a_drift_is_noticed(tmp_path: Path) -> None:
@@ -71,14 +77,12 @@ def test_a_drift_is_noticed(tmp_path: Path) -> None:
     changed.write_text(changed.read_text().replace('"severity"', '"gravity"') + " ")
     missing.unlink()
     strange.write_text("{}")
-    command = [sys.executable, copy / "golden.py"]
-    found = subprocess.run([*command, "--check"], capture_output=True, text=True)
-    assert found.returncode == 1
-    lines = found.stdout.splitlines()
-    assert [line.split(":")[0] for line in lines] == [changed.name, missing.name, strange.name]
+    status, out, _ = ran(copy / "golden.py", "--check")
+    assert status == 1
+    assert [line.split(":")[0] for line in out.splitlines()] == [changed.name, missing.name, strange.name]
     assert not missing.exists()
 
-    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert ran(copy / "golden.py")[0] == 0
     assert sorted(path.name for path in (copy / "golden").iterdir()) == NAMES
     assert all((copy / "golden" / name).read_bytes() == (GOLDEN / name).read_bytes() for name in NAMES)
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import OpenEXR
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exr_inspector.errors import ValueFlaw
@@ -232,6 +232,7 @@ def naive_map(runs: list[tuple[int, int]]) -> list[int]:
     return list(dict.fromkeys(index for first, last in runs for index in range(first, last + 1)))
 
 
+@settings(deadline=None)
 @given(manifests())
 def test_what_is_written_is_read(manifest: tuple[list[str], list[tuple[int, int]], list[Group]]) -> None:
     texts, runs, groups = manifest
@@ -259,6 +260,7 @@ SAMPLE = body(
 )
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_damage_gives_a_manifest_or_a_flaw(data: st.DataObject) -> None:
     """Any change of any bytes of the body, whole zlib stream around it."""
@@ -273,6 +275,7 @@ def test_damage_gives_a_manifest_or_a_flaw(data: st.DataObject) -> None:
         assert flaw.code in codes  # noqa: PT017
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_manifest_or_a_flaw(data: bytes) -> None:
     for inflated in (data, payload(data), payload(VERSION + data)):

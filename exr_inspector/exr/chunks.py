@@ -8,8 +8,6 @@ leader.
 from __future__ import annotations
 
 import struct
-import sys
-from array import array
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -192,14 +190,6 @@ def chunk_layouts(header: ExrHeader) -> list[ChunkLayout]:
 
 
 # ---- What stands in the file -------------------------------------------------------------------------------
-
-
-def table_offsets(data: bytes) -> array[int]:
-    """The offsets of a table's bytes."""
-    offsets = array("Q", data)
-    if sys.byteorder == "big":
-        offsets.byteswap()
-    return offsets
 
 
 def place_words(coordinates: tuple[int, ...]) -> str:

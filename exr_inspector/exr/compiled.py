@@ -245,15 +245,13 @@ def _list_of_named_records(declaration: Construct, limits: Limits) -> Read | Non
         records: list[Any] = []
         append, find = records.append, payload.find
         last_start = len(payload) - size
-        start = 0
-        while True:
-            end = find(0, start)
-            if end <= start or end >= last_start:  # the terminator, no terminator, or a record that is cut
-                break
+        start, end = 0, find(0)
+        while start < end < last_start:  # else: the terminator, no terminator, or a record that is cut
             if len(records) == most:
                 raise TooManyElements
-            append(make((decode(payload[start:end]), *unpack_from(payload, end + 1))))
+            append(make((decode(payload[start:end]),) + unpack_from(payload, end + 1)))  # noqa: RUF005  # faster
             start = end + 1 + size
+            end = find(0, start)
         return Elements(tuple(records), payload[start:], decode is not _strict)
 
     def read(payload: bytes) -> Elements:

@@ -8,8 +8,8 @@ number of chunks is unknown.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from exr_inspector.errors import Problem
@@ -20,63 +20,14 @@ from exr_inspector.exr.chunks import (
     ChunkLayout,
     chunk_layouts,
     place_words,
-    table_offsets,
     window_size,
 )
+from exr_inspector.exr.offset_tables import FileBytes, PartTable, part_table, table_offsets, zero_ranges
 from exr_inspector.limits import Limits
 from exr_inspector.model import ExrHeader
 
-# How many ranges of missing chunks are listed for each part.
-MAX_MISSING_RANGES = 32
-
 # The verdicts that a finding can lead to, the strongest first.
 _STRENGTH = ("truncated", "inconsistent", "incomplete", "trailing")
-
-
-class FileBytes:
-    """How the checks get at a file: what was read already, and a function that reads more.
-
-    `read(offset, size_bytes)` gives fewer bytes only at the file's end. `size_bytes` is None where it is unknown.
-    Without `is_random` only what directly follows can be read, and is kept.
-    """
-
-    def __init__(
-        self, first: bytes, read: Callable[[int, int], bytes], size_bytes: int | None, *, is_random: bool
-    ) -> None:
-        self._first = first
-        self._read = read
-        self.size_bytes = size_bytes
-        self.is_random = is_random
-
-    def at(self, offset: int, size_bytes: int) -> bytes:
-        """The bytes at an offset, out of what is there already if possible."""
-        first, available = self._first, len(self._first)
-        if offset >= available and self.is_random:
-            return self._read(offset, size_bytes)
-        end = offset + size_bytes
-        if end <= available:
-            return first[offset:end]
-        more = self._read(available, end - available)
-        if not self.is_random:
-            self._first = first + more
-        return (first + more)[offset:] if offset >= available else first[offset:] + more
-
-    def can_read(self, offset: int, size_bytes: int) -> bool:
-        """Whether `at` may be asked for bytes of a chunk."""
-        return self.is_random or offset + size_bytes <= len(self._first)
-
-
-class PartTable(NamedTuple):
-    """The offset table of one part, as it stands in the file."""
-
-    chunks: ChunkLayout
-    offsets: array[int]
-    missing: int  # zero offsets
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no chunk has an offset: the file was never closed."""
-        return self.missing == len(self.offsets)
 
 
 class Finding(NamedTuple):
@@ -206,7 +157,7 @@ class _Check:
         for each in self._layouts:
             end = start + (each.chunk_count or 0)
             own = offsets[start:end] if len(self._layouts) > 1 else offsets
-            self._tables.append(PartTable(each, own, own.count(0)))
+            self._tables.append(part_table(each, own))
             start = end
 
     def look_at_tables(self) -> None:
@@ -217,10 +168,11 @@ class _Check:
                 message = f"{table.missing} of {count} chunks have no offset"
                 self._add(Finding("incomplete", message, part_index))
             if not table.is_empty:
-                self._look_at_bounds(table.offsets, part_index)
+                self._look_at_bounds(table, part_index)
 
-    def _look_at_bounds(self, offsets: array[int], part_index: int) -> None:
-        low, high, size = min(filter(None, offsets)), max(offsets), self._file.size_bytes
+    def _look_at_bounds(self, table: PartTable, part_index: int) -> None:
+        _, offsets, _, low, high = table
+        size = self._file.size_bytes
         if low < self._tables_end:
             message = f"the offset {low} of chunk {offsets.index(low)} points into header or offset tables"
             self._add(Finding("inconsistent", message, part_index, low))
@@ -237,8 +189,8 @@ class _Check:
         size = self._file.size_bytes
         if not recorded or size is None:
             return
-        table = max(recorded, key=lambda each: max(each.offsets))
-        chunks, offset = table.chunks, max(table.offsets)
+        table = max(recorded, key=attrgetter("highest"))
+        chunks, offset = table.chunks, table.highest
         if chunks.part_type not in LEADERS or not self._tables_end <= offset < size:
             return
         if not self._file.can_read(offset, self._leader_bytes(chunks)):
@@ -371,7 +323,7 @@ class _Check:
         if end > size:
             message = f"the last chunk ends {end - size} bytes after the file's end"
             self._add(Finding("truncated", message, None, size), missing_bytes=end - size)
-        elif end < size:
+        elif end < size and not self._findings:  # else they may belong to a chunk that is not where it should be
             self._trailing_bytes = size - end
             self._add(Finding("trailing", f"{size - end} bytes follow the last chunk", None, end))
 
@@ -404,7 +356,7 @@ class _Check:
                 "part_index": each.part_index,
                 "chunk_count": each.chunk_count,
                 "missing_chunks": None if table is None else table.missing,
-                "missing_ranges": _zero_ranges(table.offsets) if table is not None and table.missing else [],
+                "missing_ranges": zero_ranges(table.offsets) if table is not None and table.missing else [],
                 "found_chunks": None if self._found is None else self._found[each.part_index],
             }
 
@@ -425,18 +377,3 @@ class _Check:
             message = f"{self._contradictions - 1} more chunks contradict the offset table"
             problems.append(Problem("integrity_inconsistent", message))
         return Integrity(entry, (*self._problems, *problems))
-
-
-def _zero_ranges(offsets: array[int]) -> list[list[int]]:
-    """The first runs of zeros, each as [first index, last index]."""
-    ranges: list[list[int]] = []
-    for index, offset in enumerate(offsets):
-        if offset:
-            continue
-        if ranges and ranges[-1][1] == index - 1:
-            ranges[-1][1] = index
-        elif len(ranges) == MAX_MISSING_RANGES:
-            break
-        else:
-            ranges.append([index, index])
-    return ranges

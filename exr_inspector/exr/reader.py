@@ -202,22 +202,25 @@ class HeaderReader:
         last_end = min(end_of_data, self._limits.max_header_bytes)
         position = self._position
         for _ in range(self._attributes_left - len(self._attributes)):
-            name_end = find(0, position, position + longest + 1)
+            name_end = find(0, position)
             if name_end == position:
                 self._position = position + 1
                 return 0
-            type_end = find(0, name_end + 1, name_end + longest + 2) if name_end > 0 else -1
+            type_end = find(0, name_end + 1)
+            # Without a NUL the one end or the other is -1.
+            if not position < name_end < type_end or type_end - position > longest:
+                name_end, type_end = _name_ends(data, position, longest)
             value_offset = type_end + 1 + _SIZE_BYTES
             if type_end < 0 or value_offset > end_of_data:
                 self._position = position
                 return self._need_names(data, name_end, type_end)
             (size,) = unpack_size(data, type_end + 1)
             end = value_offset + size
-            if size < 0 or end > last_end:
+            if not value_offset <= end <= last_end:
                 self._position = position
                 return self._need_value(data, value_offset, size)
-            known = recall(data[position:end]) if size <= _LONGEST_REMEMBERED_BYTES else None
-            name, type_name, value = known or self._decode(data, position, name_end, type_end, end)
+            whole = data[position:end] if end - position <= _LONGEST_REMEMBERED_BYTES else b""
+            name, type_name, value = recall(whole) or self._decode(data, position, name_end, type_end, end, whole)
             if size > _FEW_ELEMENTS_BYTES and value.__class__ is tuple:
                 value = self._counted(value, data[value_offset:end], name, type_name, value_offset)
             append(new(Attribute, (name, type_name, value, position, value_offset, size)))
@@ -225,8 +228,10 @@ class HeaderReader:
         self._position = position
         return self._need_terminator(data)
 
-    def _decode(self, data: bytes, position: int, name_end: int, type_end: int, end: int) -> tuple[str, str, Any]:
-        """Name, type and value of an attribute that was not seen before."""
+    def _decode(
+        self, data: bytes, position: int, name_end: int, type_end: int, end: int, whole: bytes
+    ) -> tuple[str, str, Any]:
+        """Name, type and value of an attribute that was not seen before; `whole`: its bytes if they are few."""
         raw_name, raw_type = data[position:name_end], data[name_end + 1 : type_end]
         payload = data[type_end + 1 + _SIZE_BYTES : end]
         problem_count = self._problem_count
@@ -236,13 +241,15 @@ class HeaderReader:
             value = decode(payload) if raw_type != b"idmanifest" else self._decode_id_manifest(payload)
         except (ValueFlaw, struct.error, TooManyElements, UnicodeDecodeError) as error:
             name, type_name, value = self._flawed(error, position, raw_name, raw_type, payload)
-        self._check_names(name, type_name, position, max(len(raw_name), len(raw_type)))
-        # A name that only some files' flags allow is looked at in each of them.
-        is_plain = max(len(raw_name), len(raw_type)) <= SHORT_NAME_BYTES and raw_type != b"idmanifest"
-        is_small = end - position <= _LONGEST_REMEMBERED_BYTES
-        if is_plain and is_small and problem_count == self._problem_count:
-            self._decoders.remember(data[position:end], (name, type_name, value))
-        return name, type_name, value
+        if type_end - position > SHORT_NAME_BYTES or not raw_type:
+            self._check_names(name, type_name, position, max(len(raw_name), len(raw_type)))
+            # A name that only some files' flags allow is looked at in each of them.
+            if len(raw_name) > SHORT_NAME_BYTES or len(raw_type) > SHORT_NAME_BYTES:
+                return name, type_name, value
+        decoded = name, type_name, value
+        if whole and raw_type != b"idmanifest" and problem_count == self._problem_count:
+            self._decoders.remember(whole, decoded)
+        return decoded
 
     def _decode_id_manifest(self, payload: bytes) -> object:
         """All manifests of a header share one allowance: a thousand small ones must not cost a thousand limits."""
@@ -356,6 +363,12 @@ class HeaderReader:
         self._problem_count += 1
         if len(self._problems) < self._limits.max_problems:
             self._problems.append(problem)
+
+
+def _name_ends(data: bytes, position: int, longest: int) -> tuple[int, int]:
+    """Where the attribute's name and its type's name end; -1 where no NUL stands within the limit."""
+    name_end = data.find(0, position, position + longest + 1)
+    return name_end, data.find(0, name_end + 1, name_end + longest + 2) if name_end > 0 else -1
 
 
 def _part(index: int, attributes: list[Attribute]) -> Part:

@@ -7,8 +7,8 @@ alone decide. Tests hold that `is_plain` never says yes where a row finds someth
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Mapping
+from itertools import islice, product
 from operator import itemgetter
 
 from exr_inspector.errors import Problem
@@ -49,25 +49,32 @@ def required_names(flags: Flags, part_type: str | None) -> list[str]:
 # ---- The fast reading --------------------------------------------------------------------------------------
 # Indices instead of field names, and no loops over names: both would double the time.
 
-_required_of = itemgetter(*REQUIRED)
 _REQUIRED_TYPES = tuple(STANDARD_TYPES[name] for name in REQUIRED)
 _name_of = itemgetter(0)
-# (multipart, part type) → what such a part of a multipart or deep file must have beside REQUIRED.
-_ALSO_REQUIRED: dict[tuple[bool, str | None], frozenset[str]] = {
-    (multipart, part_type): frozenset(required_names(Flags(False, False, not multipart, multipart), part_type))
-    - frozenset(REQUIRED)
-    for multipart in (False, True)
-    for part_type in PART_TYPE_NAMES
+_Required = Callable[[Mapping[str, Attribute]], tuple[Attribute, ...]]
+
+
+def _kinds(flags: Flags) -> dict[str | None, _Required]:
+    """Part type → what gets all that such a part must have, REQUIRED first; the type is None where flags say all."""
+    part_types = PART_TYPE_NAMES if flags.multipart or flags.deep else (None,)
+    return {part_type: itemgetter(*required_names(flags, part_type)) for part_type in part_types}
+
+
+# The flags that go together → the kinds of parts in a file that has them.
+KINDS_BY_FLAGS = {
+    flags: _kinds(flags)
+    for flags in map(Flags._make, product((False, True), repeat=len(Flags._fields)))
+    if not flags.tiled or not (flags.deep or flags.multipart)
 }
 
 
-def is_plain(part: Part, flags: Flags) -> bool:
+def is_plain(part: Part, kinds: dict[str | None, _Required]) -> bool:
     """Whether it is certain that the part breaks none of these rules. False says nothing."""
     _, attributes, first = part
     if len(first) != len(attributes):
         return False
     try:
-        a, b, c, d, e, f, g, h = _required_of(first)
+        a, b, c, d, e, f, g, h = kinds[None if None in kinds else first["type"][2]](first)[:8]
     except KeyError:
         return False
     if (a[1], b[1], c[1], d[1], e[1], f[1], g[1], h[1]) != _REQUIRED_TYPES:
@@ -78,7 +85,7 @@ def is_plain(part: Part, flags: Flags) -> bool:
     (x_min, y_min), (x_max, y_max) = data
     (left, top), (right, bottom) = display
     is_upright = x_min <= x_max and y_min <= y_max and left <= right and top <= bottom
-    return is_upright and _has_standard_types(first.get) and _has_kind(part, flags)
+    return is_upright and _has_standard_types(first.get)
 
 
 def _has_standard_types(get: Callable[[str], Attribute | None]) -> bool:
@@ -94,26 +101,15 @@ def _has_standard_types(get: Callable[[str], Attribute | None]) -> bool:
     )
 
 
-def _has_kind(part: Part, flags: Flags) -> bool:
-    """Whether the part has what its kind asks for. Its `type` is a string, or not there."""
-    tiled, _, deep, multipart = flags
-    first = part.first
-    if not multipart and not deep:
-        return not tiled or "tiles" in first
-    attribute = first.get("type")
-    also_required = _ALSO_REQUIRED.get((multipart, attribute and attribute[2]))
-    return also_required is not None and also_required <= first.keys()
-
-
 # ---- The table's reading -----------------------------------------------------------------------------------
 
 
 def header_problems(header: ExrHeader, limits: Limits) -> tuple[Problem, ...]:
     """What is wrong with a whole header, for the document's `errors`. No more than `limits.max_problems` and one."""
-    flags, parts = header.flags, header.parts
-    if parts and not (flags.tiled and (flags.deep or flags.multipart)):
+    parts, kinds = header.parts, KINDS_BY_FLAGS.get(header.flags)
+    if parts and kinds is not None:
         for part in parts:
-            if not is_plain(part, flags):
+            if not is_plain(part, kinds):
                 break
         else:
             return ()

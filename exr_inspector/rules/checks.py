@@ -177,7 +177,7 @@ def _duplicates(part: Part, *, is_required: bool) -> Findings:
     for attribute in part.attributes:
         name = attribute.name
         # The place is that of the second one, the first that is too many.
-        if counts[name] == 1 or name in told or attribute is part.first[name]:
+        if name in told or attribute is part.first[name]:
             continue
         told.add(name)
         if (name in _REQUIRED_OF_SOME) == is_required:

@@ -44,9 +44,9 @@ def fail(place: str, wanted: str, value: Any) -> PolicyError:
 
 
 def read_fields(value: Any, place: str, fields: Mapping[str, Field]) -> dict[str, Any]:
-    """An object's fields, the defaults of those left out included. A field that is not in the table is an error."""
+    """The fields of the policy or of one of its objects, with defaults. A field that no table has is an error."""
     if not isinstance(value, dict):
-        raise fail(place or "the policy", "an object", value)
+        raise fail("the policy", "an object", value)
     for name in value:
         if name not in fields:
             raise PolicyError(f"{_inside(place, shown(name))}: no such field; there are {', '.join(fields)}")
@@ -177,7 +177,7 @@ class Allowed(NamedTuple):
         """Whether a value, as the document shows it, is allowed."""
         if isinstance(value, str):
             return self.texts is not None and self.texts.matches(value)
-        return any(not isinstance(each, str) and is_same(each, value) for each in self.values)
+        return any(is_same(each, value) for each in self.values)
 
 
 def is_same(wanted: Any, value: Any) -> bool:

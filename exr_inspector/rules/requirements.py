@@ -132,7 +132,7 @@ def _overscan(options: Options, header: ExrHeader, _facts: Facts) -> Findings:
     for part in _selected(options, header):
         data, display = part.value("dataWindow", "box2i"), part.value("displayWindow", "box2i")
         if data is None or display is None:
-            yield at_name(part, "dataWindow", "overscan cannot be measured without both windows")
+            yield at_name(part, "dataWindow", "the policy limits overscan, and a window is missing")
             continue
         beyond = (
             display.min.x - data.min.x,

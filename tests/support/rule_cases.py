@@ -200,6 +200,8 @@ CASES: tuple[Case, ...] = (
          flat(channels(pack_channel(NAME_255)), LONG_NAMES), on("channels")),
     Case("attribute.name_length_strict", flat({NAME_32: ("int", bytes(4))}), flat({NAME_31: ("int", bytes(4))}),
          on(NAME_32)),
+    Case("attribute.name_length_strict", flat({NAME_32: ("", b"")}), flat(), on(NAME_32),
+         frozenset(["attribute.type_name"])),
     Case("attribute.name_length_strict", flat({"v": (NAME_32, b"")}), flat({"v": (NAME_31, b"")}), on("v")),
     Case("attribute.name_length_strict", flat({NAME_255: ("int", bytes(4))}),
          flat({NAME_255: ("int", bytes(4))}, LONG_NAMES), on(NAME_255)),
@@ -289,6 +291,11 @@ CASES: tuple[Case, ...] = (
     *(
         Case("channel.sampling", flat(channels(pack_channel("R", x_sampling=x, y_sampling=y))), flat(), on("channels"))
         for x, y in ((0, 1), (1, 0), (-1, 1), (1, -2147483648))
+    ),
+    *(
+        Case("channel.sampling", tiled(channels=[pack_channel("R", x_sampling=x, y_sampling=y)]), tiled(),
+             on("channels"))
+        for x, y in ((0, 1), (1, 0), (-1, 1), (1, -1))
     ),
     *(
         Case("channel.sampling_one", bad, good, on("channels"))
