@@ -25,7 +25,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from exr_inspector import embedding
-from exr_inspector.embedding import tokens, vectors, weights
+from exr_inspector.embedding import vectors, weights, words
 from exr_inspector.errors import ExrError
 from tests.support.documents import MINIMAL, channel, entry, hand_document, payloads
 
@@ -325,12 +325,12 @@ def test_the_tokens_of_channels_are_the_documents_of_these_blocks() -> None:
     ],
 )
 def test_buckets(value: float, expected: int) -> None:
-    assert tokens.bucket(value) == expected
+    assert words.bucket(value) == expected
 
 
 @given(st.floats(min_value=5e-324, allow_infinity=False) | st.integers(1, 1 << 64))
 def test_a_bucket_holds_its_number(value: float) -> None:
-    octave, eighth = divmod(tokens.bucket(value), 8)
+    octave, eighth = divmod(words.bucket(value), 8)
     unit = Fraction(2) ** octave
     assert unit * (8 + eighth) / 8 <= Fraction(value) < unit * (9 + eighth) / 8
 
@@ -350,7 +350,7 @@ def test_a_bucket_holds_its_number(value: float) -> None:
     ],
 )
 def test_trailing_digits_are_folded(name: str, expected: str) -> None:
-    assert tokens.fold(name) == expected
+    assert words.fold(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -394,10 +394,28 @@ def test_a_sampling_of_one_axis_is_a_sampling() -> None:
         assert not [token for token in found if token.startswith("channel_sampling")]
 
 
-def test_a_cut_setting_is_none() -> None:
-    cut = {"cut_bytes": 900, "sha256": "ab", "start": "latlong"}
-    found = embedding.document_tokens({"file": {}, "attributes": {"envmap": cut}})
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"cut_bytes": 900, "sha256": "ab", "start": "latlong"},
+        {"a": {"b": {"c": 1}}},
+        {"a": 1, "b": None},
+        dict.fromkeys("abcde", 1),
+        {},
+        [1],
+        "",
+        math.nan,
+    ],
+)
+def test_a_setting_counts_as_a_whole_or_not_at_all(value: Any) -> None:
+    found = embedding.document_tokens({"file": {}, "attributes": {"envmap": value}})
     assert not [token for token in found if token.startswith("setting")]
+
+
+def test_a_setting_is_one_word() -> None:
+    white = {"white": {"y": 0.5, "x": 0.25}, "red": {"x": 1, "y": 0.0}}
+    found = embedding.document_tokens({"file": {}, "attributes": {"chromaticities": white}})
+    assert "setting:chromaticities red x 1 y 0 white x 1/4 y 1/2" in found
 
 
 @pytest.mark.parametrize("field", ["name", "type"])
@@ -411,7 +429,12 @@ def test_a_channel_with_an_endless_name_does_not_count(field: str) -> None:
 @pytest.mark.parametrize("name", ["R\0channel:G", "R\x012", "\0", "\x01"])
 def test_names_cannot_forge_tokens(name: str) -> None:
     found = embedding.document_tokens(
-        {"file": {}, "channels": [channel(name)], "parts": [{"color_space": name}], "attributes": {name.replace(":", ""): 1}}
+        {
+            "file": {},
+            "channels": [channel(name)],
+            "parts": [{"color_space": name}],
+            "attributes": {name.replace(":", ""): 1},
+        }
     )
     plain = embedding.document_tokens(
         {"file": {}, "channels": [channel("R")], "parts": [{"color_space": "x"}], "attributes": {"y": 1}}

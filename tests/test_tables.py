@@ -574,6 +574,20 @@ def test_what_fits_the_aspect(value: Any, stored: float | None) -> None:
     assert one(document, "parts")["pixel_aspect_ratio"] == stored
 
 
+def test_the_values_beside_one_that_does_not_fit_are_kept() -> None:
+    numbers = [1 << 31, -(1 << 31), (1 << 31) - 1, "5", None]
+    documents = [hand_document(path=f"/{index}", multipart_count=number) for index, number in enumerate(numbers)]
+    made = tables.documents_to_tables(documents)
+    assert [row["multipart_count"] for row in rows(made.files)] == [None, -(1 << 31), (1 << 31) - 1, 5, None]
+    assert [len(problems) for problems in made.problems] == [1, 0, 0, 0, 0]
+
+
+def test_bare_parts_are_numbered() -> None:
+    payload = {"file": {"path": "/x"}, "parts": [{}, {"part_name": "b"}, {"part_index": 7}, {"part_index": "odd"}]}
+    made = rows(tables.payload_to_parts_rows(payload, "id"))
+    assert [row["part_index"] for row in made] == [0, 1, 7, 0]
+
+
 def test_nulls_of_the_document_are_no_errors() -> None:
     document = hand_document(size_bytes=None, mtime=None)
     document["parts"] = [dict.fromkeys(document["parts"][0])]
@@ -689,6 +703,27 @@ def test_a_long_value_is_its_length_hash_and_first_kilobyte(
 def test_a_value_of_64_kib_is_whole(type_name: str, value: Any) -> None:
     row = one(with_attribute("a", type_name, value), "attributes")
     assert json.loads(row["attribute_value"]) == value
+
+
+def test_a_long_payload_is_cut_even_if_its_value_is_short() -> None:
+    raw = b"\xff" * (LIMIT + 1)
+    document = with_attribute("odd", "string", "\ufffd", raw=base64.b64encode(raw).decode())
+    stored = json.loads(one(document, "attributes")["attribute_value"])
+    assert (stored["cut_bytes"], stored["sha256"]) == (len(raw), hashlib.sha256(raw).hexdigest())
+
+
+def test_a_cut_value_of_a_number_type_is_no_error() -> None:
+    undecoded = {"encoding": "base64", "data": base64.b64encode(bytes(LIMIT + 1)).decode()}
+    made = tables.documents_to_tables([with_attribute("a", "float", undecoded)])
+    (row,) = rows(made.attributes)
+    assert "cut_bytes" in row["attribute_value"]
+    assert (row["value_float"], made.problems) == (None, [[]])
+
+
+def test_a_bare_text_of_64_kib_is_whole() -> None:
+    payload = {"file": {"path": "/x"}, "attributes": {"a": "x" * LIMIT, "b": list(range(12_000))}}
+    made = rows(tables.payload_to_attributes_rows(payload, "id"))
+    assert [json.loads(row["attribute_value"]) for row in made] == list(payload["attributes"].values())
 
 
 @pytest.mark.parametrize("value", ["x" * (LIMIT + 1), list(range(LIMIT)), {"cut_bytes": 1, "start": "x" * LIMIT}])

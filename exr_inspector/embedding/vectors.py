@@ -24,14 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exr_inspector.embedding.errors import VectorEmbeddingError
-from exr_inspector.embedding.tokens import (
-    all_phrases,
-    count_channel_phrases,
-    count_phrases,
-    kind_of,
-    tokens_of,
-)
-from exr_inspector.embedding.weights import BIAS_TOKEN, BLOCKS, EMBEDDING_VERSION, FINGERPRINT_DIM, KINDS, METADATA_DIM
+from exr_inspector.embedding.tokens import count_channel_phrases, count_phrases
+from exr_inspector.embedding.weights import BIAS_TOKEN, BLOCKS, EMBEDDING_VERSION, FINGERPRINT_DIM, METADATA_DIM
+from exr_inspector.embedding.words import all_phrases, kind_of, tokens_of
 
 # Each token has so many places: then no single collision weighs much, and what many of them add up to is small.
 PROBES = 2
@@ -150,7 +145,7 @@ def hashed(token: str, dim: int) -> list[tuple[int, int]]:
     The rungs of a ladder share the ladder's hash, and each lies one further than the one below.
     """
     kind, _, word = token.partition(":")
-    text, rung = (kind, int(word)) if KINDS[kind].is_ladder else (token, 0)
+    text, rung = (kind, int(word)) if kind_of(token).is_ladder else (token, 0)
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8 * PROBES, key=_KEY).digest()
     numbers = _NUMBERS.unpack(digest)
     return [(((number & (1 << 63) - 1) + rung) % dim, 1 if number >> 63 else -1) for number in numbers]

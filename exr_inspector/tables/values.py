@@ -19,7 +19,6 @@ MAX_VALUE_BYTES = 64 * 1024
 HEAD_BYTES = 1024
 # A longer document is not stored as a whole; its values are in the tables all the same.
 MAX_DOCUMENT_BYTES = 1024 * 1024
-INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 
 # ---- JSON --------------------------------------------------------------------------------------------------
@@ -164,9 +163,9 @@ def _as_text(value: Any) -> PlainValue:
 
 
 def _as_int(value: Any) -> PlainValue:
-    if isinstance(value, int) and INT64_MIN <= value <= INT64_MAX:
+    if isinstance(value, int):
         return PlainValue(int=int(value))
-    raise DoesNotFit("not an integer of 64 bits")
+    raise DoesNotFit("not an integer")
 
 
 def _as_float(value: Any) -> PlainValue:
