@@ -423,6 +423,15 @@ def test_given_vectors_are_taken_by_document() -> None:
     assert firsts == [prints[3].tolist(), prints[1].tolist(), None]
 
 
+@pytest.mark.parametrize("shape", [(1, 384), (3, 384), (2, 383), (384,)])
+def test_given_vectors_must_be_one_for_each_document(shape: tuple[int, ...]) -> None:
+    documents = [hand_document(), hand_document(path="/b")]
+    with pytest.raises(ValueError, match=r"float32\[2, 384\]"):
+        tables.documents_to_tables(documents, metadata_embeddings=np.zeros(shape))
+    with pytest.raises(ValueError, match="finite"):
+        tables.documents_to_tables(documents, metadata_embeddings=np.full((2, 384), np.nan))
+
+
 def test_the_time_is_now_unless_it_is_given() -> None:
     before = datetime.now(timezone.utc).replace(tzinfo=None)
     (row,) = rows(tables.documents_to_tables([hand_document()]).files)

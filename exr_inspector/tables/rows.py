@@ -16,7 +16,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from exr_inspector.embedding import EMBEDDING_VERSION, embed_documents, fingerprint_channels
+from exr_inspector.embedding import (
+    EMBEDDING_VERSION,
+    FINGERPRINT_DIM,
+    METADATA_DIM,
+    embed_documents,
+    fingerprint_channels,
+)
 from exr_inspector.errors import DocumentError, Problem, shown
 from exr_inspector.tables import identity
 from exr_inspector.tables.columns import array
@@ -74,8 +80,8 @@ def documents_to_tables(
     latest = {sheet.file_id: number for number, sheet in enumerate(sheets)}
     numbers = list(latest.values())
     kept = [sheets[number] for number in numbers]
-    embeddings = _taken(metadata_embeddings, numbers) or _embedded(kept)
-    fingerprints = _taken(channel_fingerprints, numbers) or _fingerprinted(kept)
+    embeddings = _taken(metadata_embeddings, METADATA_DIM, len(sheets), numbers) or _embedded(kept)
+    fingerprints = _taken(channel_fingerprints, FINGERPRINT_DIM, len(sheets), numbers) or _fingerprinted(kept)
     for sheet, embedding, fingerprint in zip(kept, embeddings, fingerprints, strict=True):
         if identity.header_hash(sheet.document) is not None:
             sheet.embedding, sheet.fingerprint = embedding, fingerprint
@@ -397,8 +403,14 @@ def _where_walked(sheets: Sequence[_Sheet], embed: Any) -> list[Any]:
     return [next(vectors) if is_walked else None for is_walked in walked]
 
 
-def _taken(vectors: ArrayLike | None, numbers: Sequence[int]) -> list[Any] | None:
-    return None if vectors is None else list(np.asarray(vectors, dtype=np.float32)[numbers])
+def _taken(vectors: ArrayLike | None, dim: int, count: int, numbers: Sequence[int]) -> list[Any] | None:
+    """Of the vectors given for `count` documents, those of the documents that are kept."""
+    if vectors is None:
+        return None
+    given = np.asarray(vectors, dtype=np.float32)
+    if given.shape != (count, dim) or not np.isfinite(given).all():
+        raise DocumentError(f"vectors must be finite, float32[{count}, {dim}]")
+    return list(given[numbers])
 
 
 def _vector(values: Sequence[float] | None, name: str, type_: pa.DataType) -> NDArray[np.float32] | None:
