@@ -230,6 +230,12 @@ def _denied(_folder: Path) -> set[str]:
     return document_codes(Denied(FOUR.data))
 
 
+def _column_misfit() -> set[str]:
+    tables = pytest.importorskip("exr_inspector.tables", exc_type=ImportError)
+    made = tables.documents_to_tables([{"file": {"path": "/a.exr", "size_bytes": 1 << 63}}])
+    return {problem["code"] for problem in made.problems[0]}
+
+
 def _document_invalid(_folder: Path) -> set[str]:
     with pytest.raises(DocumentError) as caught:
         exr_inspector.rebuild_header({})
@@ -249,6 +255,7 @@ ONE = attribute("a", "int", pack_i32(1))
 WIDE = pack_i32(0, 0, 0, 2**31 - 2)
 # Each code, and a way to it.
 WAYS: dict[str, Callable[[Path], set[str]]] = {
+    "column_misfit": lambda _folder: _column_misfit(),
     "source_not_found": lambda folder: document_codes(folder / "missing.exr"),
     "source_no_permission": _denied,
     "source_not_regular": document_codes,

@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exr_inspector.embedding.errors import VectorEmbeddingError
-from exr_inspector.embedding.tokens import count_channel_tokens, count_tokens, further_occurrences
-from exr_inspector.embedding.weights import BIAS_TOKEN, BLOCKS, EMBEDDING_VERSION, FINGERPRINT_DIM, KINDS, METADATA_DIM
+from exr_inspector.embedding.tokens import count_channel_phrases, count_phrases
+from exr_inspector.embedding.weights import BIAS_TOKEN, BLOCKS, EMBEDDING_VERSION, FINGERPRINT_DIM, METADATA_DIM
+from exr_inspector.embedding.words import all_phrases, kind_of, tokens_of
 
 # Each token has so many places: then no single collision weighs much, and what many of them add up to is small.
 PROBES = 2
@@ -43,6 +44,7 @@ BATCH = 64
 
 _PLACES = struct.Struct(f"<{PROBES}q")
 _NUMBERS = struct.Struct(f"<{PROBES}Q")
+_INT64_BYTES = 8
 _KEY = f"exr-inspector embedding {EMBEDDING_VERSION}".encode()
 _BLOCK_WEIGHTS = tuple(BLOCKS.values())
 _BLOCK_NUMBERS = {name: number for number, name in enumerate(BLOCKS)}
@@ -56,7 +58,7 @@ def compute_metadata_embedding(payload: Mapping[str, Any], embedding_dim: int = 
 
     Raises VectorEmbeddingError if the payload has no `file`, a channel no `type`, or the dimension is no size.
     """
-    vector: list[float] = _vectors([count_tokens(payload)], embedding_dim)[0].tolist()
+    vector: list[float] = _vectors([count_phrases(payload)], embedding_dim)[0].tolist()
     return vector
 
 
@@ -67,7 +69,7 @@ def compute_channel_fingerprint(
 
     Raises VectorEmbeddingError if a channel has no `type`, or the dimension is no size.
     """
-    vector: list[float] = _vectors([count_channel_tokens(channels)], embedding_dim)[0].tolist()
+    vector: list[float] = _vectors([count_channel_phrases(channels)], embedding_dim)[0].tolist()
     return vector
 
 
@@ -76,7 +78,7 @@ def embed_documents(documents: Iterable[Mapping[str, Any]], embedding_dim: int =
 
     Raises VectorEmbeddingError; its message names the first document that cannot be embedded.
     """
-    return _batched(documents, count_tokens, "document", embedding_dim)
+    return _batched(documents, count_phrases, "document", embedding_dim)
 
 
 def fingerprint_channels(
@@ -86,7 +88,7 @@ def fingerprint_channels(
 
     Raises VectorEmbeddingError; its message names the first list that cannot be embedded.
     """
-    return _batched(channel_lists, count_channel_tokens, "channel list", embedding_dim)
+    return _batched(channel_lists, count_channel_phrases, "channel list", embedding_dim)
 
 
 def _batched(items: Iterable[Any], count: Any, what: str, dim: int) -> Vectors:
@@ -111,7 +113,7 @@ _WEIGHT_ZERO = 1 << (_WEIGHT_BITS - 1)
 
 
 class _Slots(dict[str, bytes]):
-    """Token -> its places, each packed with the signed weight into an int64; hashed at the first look-up.
+    """Phrase -> its tokens' places, each packed with the signed weight into an int64; hashed at the first look-up.
 
     Vocabularies repeat from file to file, so most look-ups are hits. Emptied when full: memory stays bounded.
     """
@@ -122,18 +124,19 @@ class _Slots(dict[str, bytes]):
         super().__init__()
         self._dim = dim
 
-    def __missing__(self, token: str) -> bytes:
+    def __missing__(self, phrase: str) -> bytes:
         if len(self) >= self.SIZE:
             self.clear()
-        kind = KINDS[token.partition(":")[0]]
-        start = _BLOCK_NUMBERS[kind.block] * self._dim
-        slots = self[token] = _PLACES.pack(
-            *(
-                start + index << _WEIGHT_BITS | (_WEIGHT_ZERO + sign * kind.weight)
-                for index, sign in hashed(token, self._dim)
-            )
-        )
+        slots = self[phrase] = b"".join(map(self._packed, tokens_of(phrase)))
         return slots
+
+    def _packed(self, token: str) -> bytes:
+        kind = kind_of(token)
+        start = _BLOCK_NUMBERS[kind.block] * self._dim
+        places = hashed(token, self._dim)
+        return _PLACES.pack(
+            *(start + index << _WEIGHT_BITS | _WEIGHT_ZERO + sign * kind.weight for index, sign in places)
+        )
 
 
 def hashed(token: str, dim: int) -> list[tuple[int, int]]:
@@ -142,7 +145,7 @@ def hashed(token: str, dim: int) -> list[tuple[int, int]]:
     The rungs of a ladder share the ladder's hash, and each lies one further than the one below.
     """
     kind, _, word = token.partition(":")
-    text, rung = (kind, int(word)) if KINDS[kind].is_ladder else (token, 0)
+    text, rung = (kind, int(word)) if kind_of(token).is_ladder else (token, 0)
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8 * PROBES, key=_KEY).digest()
     numbers = _NUMBERS.unpack(digest)
     return [(((number & (1 << 63) - 1) + rung) % dim, 1 if number >> 63 else -1) for number in numbers]
@@ -153,14 +156,6 @@ def _slots_of(dim: int) -> _Slots:
     if type(dim) is not int or not 1 <= dim <= MAX_DIM:
         raise VectorEmbeddingError(f"embedding_dim must be an integer from 1 to {MAX_DIM}, not {dim!r}")
     return _Slots(dim)
-
-
-def _all_tokens(counts: Counts) -> list[str]:
-    """The tokens, the further occurrences of counted ones behind them."""
-    tokens = list(counts)
-    for token in [token for token, count in counts.items() if count > 1]:
-        tokens += further_occurrences(token, counts[token])
-    return tokens
 
 
 # ---- Arithmetic --------------------------------------------------------------------------------------------
@@ -184,9 +179,8 @@ def _block_sums(counts: Sequence[Counts], dim: int) -> NDArray[np.int64]:
     slots, lengths = _slots_of(dim), []
     packed = []
     for count in counts:
-        tokens = _all_tokens(count)
-        packed.append(b"".join(map(slots.__getitem__, tokens)))
-        lengths.append(len(tokens) * PROBES)
+        packed.append(b"".join(map(slots.__getitem__, all_phrases(count))))
+        lengths.append(len(packed[-1]) // _INT64_BYTES)
     places = np.frombuffer(b"".join(packed), dtype="<i8").astype(np.int64, copy=False)
     starts = np.repeat(np.arange(len(counts), dtype=np.int64) * (len(BLOCKS) * dim), lengths)
     sums = np.zeros(len(counts) * len(BLOCKS) * dim, dtype=np.int64)

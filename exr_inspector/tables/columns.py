@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from exr_inspector.tables.identity import storable
 from exr_inspector.tables.schemas import Column
-from exr_inspector.tables.values import INT64_MAX, INT64_MIN, MAX_VALUE_BYTES, DoesNotFit
+from exr_inspector.tables.values import MAX_VALUE_BYTES, DoesNotFit
 
 Misfit = Callable[[int, str], None]  # row, reason
 
@@ -140,7 +140,7 @@ def _time(value: Any) -> datetime:
 
 
 _I32 = (-(1 << 31), (1 << 31) - 1)
-_I64 = (INT64_MIN, INT64_MAX)
+_I64 = (-(1 << 63), (1 << 63) - 1)
 _FITS: dict[pa.DataType, Callable[[Sequence[Any]], bool]] = {
     pa.utf8(): _are_texts,
     pa.bool_(): _are_bools,

@@ -9,13 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from exr_inspector.embedding import EMBEDDING_VERSION, embed_documents, fingerprint_channels
+from exr_inspector.embedding import (
+    EMBEDDING_VERSION,
+    FINGERPRINT_DIM,
+    METADATA_DIM,
+    embed_documents,
+    fingerprint_channels,
+)
 from exr_inspector.errors import DocumentError, Problem, shown
 from exr_inspector.tables import identity
 from exr_inspector.tables.columns import array
@@ -73,8 +80,8 @@ def documents_to_tables(
     latest = {sheet.file_id: number for number, sheet in enumerate(sheets)}
     numbers = list(latest.values())
     kept = [sheets[number] for number in numbers]
-    embeddings = _taken(metadata_embeddings, numbers) or _embedded(kept)
-    fingerprints = _taken(channel_fingerprints, numbers) or _fingerprinted(kept)
+    embeddings = _taken(metadata_embeddings, METADATA_DIM, len(sheets), numbers) or _embedded(kept)
+    fingerprints = _taken(channel_fingerprints, FINGERPRINT_DIM, len(sheets), numbers) or _fingerprinted(kept)
     for sheet, embedding, fingerprint in zip(kept, embeddings, fingerprints, strict=True):
         if identity.header_hash(sheet.document) is not None:
             sheet.embedding, sheet.fingerprint = embedding, fingerprint
@@ -121,13 +128,15 @@ class _Sheet:
         _check(document)
         self.document = document
         self.file_path = identity.file_path(document)
-        self.file_id = file_id if file_id is not None else identity.file_id(document)
+        self.file_path_normalized = identity.normalized_path(document)
+        self.file_id = file_id if file_id is not None else self._own_file_id()
         self.problems: list[Row] = []
         self.embedding: Any = None
         self.fingerprint: Any = None
 
-    def records(self, field: str) -> Sequence[Document]:
-        return self.document.get(field) or ()
+    def _own_file_id(self) -> str:
+        digest = identity.header_hash(self.document) or identity.content_hash(self.document)
+        return identity.file_id_of(self.file_path_normalized, digest)
 
     def does_not_fit(self, column: str, part_index: Any, attribute: Any, reason: str) -> None:
         self.problems.append(
@@ -169,80 +178,85 @@ def _check_records(records: Any, field: str) -> None:
             raise DocumentError(f"{field}[{index}] must be a mapping")
 
 
+# Texts made here, of values that are cut already: they fit, although their escapes may take more than the values.
+_OWN_JSON = frozenset(("multi_view", "data_window", "display_window", "attribute_value", "validation", "stats"))
+
 # ---- Tables of columns -------------------------------------------------------------------------------------
 
+Columns = dict[str, Sequence[Any]]
 
-class _Builder:
-    """The columns of one table while documents are added, and the document that each row comes from."""
 
-    def __init__(self, table: str) -> None:
-        self.table = table
-        self.columns: dict[str, list[Any]] = {column.name: [] for column in TABLES[table]}
-        self.owners: list[_Sheet] = []
+def _table(name: str, owners: Sequence[_Sheet], columns: Columns) -> pa.Table:
+    """All columns of a table's schema, in its order. `owners`: the document that each row comes from."""
+    columns["file_id"] = [sheet.file_id for sheet in owners]
+    columns["file_path"] = [sheet.file_path for sheet in owners]
+    arrays = [_array(name, column, owners, columns) for column in TABLES[name]]
+    return pa.Table.from_arrays(arrays, schema=SCHEMAS[name])
 
-    def add(self, sheet: _Sheet, count: int, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Adds a document's `count` rows; a column that is not given is null."""
-        keys = {"file_id": [sheet.file_id] * count, "file_path": [sheet.file_path] * count}
-        for name, values in self.columns.items():
-            values.extend(keys.get(name) or columns.get(name) or [None] * count)
-        self.owners += [sheet] * count
 
-    def to_table(self) -> pa.Table:
-        """All columns of the schema, in its order."""
-        return pa.Table.from_arrays([self.array(each) for each in TABLES[self.table]], schema=SCHEMAS[self.table])
+def _array(table: str, column: Column, owners: Sequence[_Sheet], columns: Columns) -> pa.Array:
+    """One column; what does not fit is null, and the document that it comes from hears of it."""
+    values = columns[column.name]
+    if pa.types.is_fixed_size_list(column.type):
+        return _vector_array(values, column.type)
+    if column.name in _OWN_JSON:
+        return pa.array(values, column.type)
 
-    def array(self, column: Column) -> pa.Array:
-        """One column; what does not fit is null, and the document that it comes from hears of it."""
-        if pa.types.is_fixed_size_list(column.type):
-            return _vector_array(self.columns[column.name], column.type)
+    def misfit(row: int, reason: str) -> None:
+        part_index, attribute = (columns[name][row] if name in columns else None for name in _PLACE)
+        owners[row].does_not_fit(f"{table}.{column.name}", part_index, attribute, reason)
 
-        def misfit(row: int, reason: str) -> None:
-            part_index, attribute = (self.columns.get(name) for name in ("part_index", "attribute_name"))
-            self.owners[row].does_not_fit(
-                f"{self.table}.{column.name}", part_index and part_index[row], attribute and attribute[row], reason
-            )
+    made = array(column, values, misfit)
+    # A key has no null to fall back to: only a payload made by hand needs one, and 0 is then its part.
+    return made if column.nullable or not made.null_count else made.fill_null(0)
 
-        made = array(column, self.columns[column.name], misfit)
-        # A key has no null to fall back to: only a payload made by hand needs one, and 0 is then its part.
-        return made if column.nullable or not made.null_count else made.fill_null(0)
+
+_PLACE = ("part_index", "attribute_name")
+
+
+def _gathered(sheets: Sequence[_Sheet], field: str) -> tuple[list[_Sheet], list[Document]]:
+    """The records of a list of all documents, and the document of each."""
+    lists = [sheet.document.get(field) or () for sheet in sheets]
+    owners = [sheet for sheet, records in zip(sheets, lists, strict=True) for _ in records]
+    return owners, list(chain.from_iterable(lists))
 
 
 def _field(records: Sequence[Document], name: str, default: Any = None) -> list[Any]:
     return [record.get(name, default) for record in records]
 
 
-_PART_JSON = frozenset(("multi_view", "data_window", "display_window"))
+# ---- Parts -------------------------------------------------------------------------------------------------
+
+_PART_JSON = ("multi_view", "data_window", "display_window")
 
 
 def _parts_table(sheets: Sequence[_Sheet]) -> pa.Table:
-    builder = _Builder("parts")
-    for sheet in sheets:
-        parts = sheet.records("parts")
-        columns = {name: _field(parts, name) for name in builder.columns}
-        for name in _PART_JSON:
-            columns[name] = list(map(_json_or_null, columns[name]))
-        columns["part_index"] = [part.get("part_index", index) for index, part in enumerate(parts)]
-        builder.add(sheet, len(parts), columns)
-    return builder.to_table()
+    owners, parts = _gathered(sheets, "parts")
+    columns: Columns = {column.name: _field(parts, column.name) for column in TABLES["parts"]}
+    for name in _PART_JSON:
+        columns[name] = [None if value is None else json_text(cut(value)) for value in columns[name]]
+    numbers = chain.from_iterable(range(len(sheet.document.get("parts") or ())) for sheet in sheets)
+    columns["part_index"] = [part.get("part_index", number) for part, number in zip(parts, numbers, strict=True)]
+    return _table("parts", owners, columns)
+
+
+# ---- Channels ----------------------------------------------------------------------------------------------
 
 
 def _channels_table(sheets: Sequence[_Sheet]) -> pa.Table:
-    builder = _Builder("channels")
-    for sheet in sheets:
-        channels = sheet.records("channels")
-        layers, components = _layers_and_components(channels)
-        columns = {
-            "part_index": _field(channels, "part_index", 0),
-            "channel_name": _field(channels, "name"),
-            "layer_name": layers,
-            "component_name": components,
-            "channel_type": _field(channels, "type"),
-            "x_sampling": _field(channels, "x_sampling"),
-            "y_sampling": _field(channels, "y_sampling"),
-            "channel_fingerprint": [sheet.fingerprint, *[None] * (len(channels) - 1)],
-        }
-        builder.add(sheet, len(channels), columns if channels else {})
-    return builder.to_table()
+    owners, channels = _gathered(sheets, "channels")
+    layers, components = _layers_and_components(channels)
+    columns: Columns = {
+        "part_index": _field(channels, "part_index", 0),
+        "channel_name": _field(channels, "name"),
+        "layer_name": layers,
+        "component_name": components,
+        "channel_type": _field(channels, "type"),
+        "x_sampling": _field(channels, "x_sampling"),
+        "y_sampling": _field(channels, "y_sampling"),
+        "channel_fingerprint": _in_first_rows(owners),
+    }
+    return _table("channels", owners, columns)
 
 
 def _layers_and_components(channels: Sequence[Document]) -> tuple[list[Any], list[Any]]:
@@ -256,23 +270,35 @@ def _layers_and_components(channels: Sequence[Document]) -> tuple[list[Any], lis
     return layers, components
 
 
+def _in_first_rows(owners: Sequence[_Sheet]) -> list[Any]:
+    """Each document's fingerprint in the first of its rows."""
+    before = [None, *owners]
+    return [sheet.fingerprint if sheet is not last else None for sheet, last in zip(owners, before, strict=False)]
+
+
+# ---- Attributes --------------------------------------------------------------------------------------------
+
+
 def _attributes_table(sheets: Sequence[_Sheet]) -> pa.Table:
-    builder = _Builder("attributes")
-    for sheet in sheets:
-        for part_index, entries in enumerate(_attribute_lists(sheet.document)):
-            values = [_stored(entry) for entry in entries]
-            plain = [_plain(sheet, part_index, entry, value) for entry, (value, _) in zip(entries, values, strict=True)]
-            columns = {
-                "part_index": [part_index] * len(entries),
-                "attribute_name": _field(entries, "name"),
-                "attribute_type": _field(entries, "type"),
-                "attribute_value": [text for _, text in values],
-                "value_text": [each.text for each in plain],
-                "value_int": [each.int for each in plain],
-                "value_float": [each.float for each in plain],
-            }
-            builder.add(sheet, len(entries), columns)
-    return builder.to_table()
+    rows = [
+        (sheet, part_index, entry)
+        for sheet in sheets
+        for part_index, entries in enumerate(_attribute_lists(sheet.document))
+        for entry in entries
+    ]
+    entries = [entry for _, _, entry in rows]
+    values = list(map(_stored, entries))
+    plain = [_plain(*row, value) for row, (value, _) in zip(rows, values, strict=True)]
+    columns: Columns = {
+        "part_index": [part_index for _, part_index, _ in rows],
+        "attribute_name": _field(entries, "name"),
+        "attribute_type": _field(entries, "type"),
+        "attribute_value": [text for _, text in values],
+        "value_text": [each.text for each in plain],
+        "value_int": [each.int for each in plain],
+        "value_float": [each.float for each in plain],
+    }
+    return _table("attributes", [sheet for sheet, _, _ in rows], columns)
 
 
 def _attribute_lists(document: Document) -> Sequence[Sequence[Document]]:
@@ -291,36 +317,43 @@ def _stored(entry: Document) -> tuple[Any, str]:
         raise DocumentError(f"the value of attribute {shown(str(entry.get('name')))}: {error}") from error
 
 
-def _plain(sheet: _Sheet, part_index: int, entry: Document, stored: Any) -> PlainValue:
+def _plain(sheet: _Sheet, part_index: int, entry: Document, value: Any) -> PlainValue:
     try:
-        return plain_value(entry.get("type"), stored)
+        return plain_value(entry.get("type"), value)
     except DoesNotFit as error:
         sheet.does_not_fit("attributes.value", part_index, entry.get("name"), str(error))
         return NOTHING
 
 
+# ---- Files -------------------------------------------------------------------------------------------------
+
+
 def _files_table(sheets: Sequence[_Sheet], counts: Mapping[str, int], inspected_at: datetime | None) -> pa.Table:
-    builder = _Builder("files")
     now = inspected_at if inspected_at is not None else datetime.now(timezone.utc)
-    for sheet in sheets:
-        row = _file_row(sheet, counts[sheet.file_id], now)
-        builder.add(sheet, 1, {name: [value] for name, value in row.items()})
-    table = builder.to_table()
+    rows = [_file_row(sheet, counts[sheet.file_id], now) for sheet in sheets]
+    columns: Columns = {column.name: [row.get(column.name) for row in rows] for column in TABLES["files"]}
+    table = _table("files", sheets, columns)
     # What does not fit in this table itself is known only now, and these two columns tell of it.
     told = [_errors_and_output(sheet) for sheet in sheets]
-    for column, values in (("error_count", [count for count, _ in told]), ("raw_output", [text for _, text in told])):
-        position = table.schema.get_field_index(column)
-        made = pa.array(values, table.schema.field(position).type)
-        table = table.set_column(position, table.schema.field(position), made)
+    for name, values in (("error_count", [count for count, _ in told]), ("raw_output", [text for _, text in told])):
+        position = table.schema.get_field_index(name)
+        field = table.schema.field(position)
+        table = table.set_column(position, field, pa.array(values, field.type))
     return table
+
+
+# These stand in the document's `file` under the same names.
+_FILE_FIELDS = (
+    "size_bytes", "mtime", "etag", "s3_version_id", "multipart_count", "is_deep", "is_tiled", "frame_number",
+)  # fmt: skip
 
 
 def _file_row(sheet: _Sheet, count: int, now: datetime) -> dict[str, Any]:
     document, file = sheet.document, sheet.document["file"]
     integrity, validation = document.get("integrity"), document.get("validation")
     return {
-        **file,
-        "file_path_normalized": identity.normalized_path(document),
+        **{name: file.get(name) for name in _FILE_FIELDS},
+        "file_path_normalized": sheet.file_path_normalized,
         "header_hash": identity.header_hash(document),
         "metadata_embedding": sheet.embedding,
         "inspection_timestamp": now,
@@ -337,7 +370,7 @@ def _file_row(sheet: _Sheet, count: int, now: datetime) -> dict[str, Any]:
 
 
 def _errors_and_output(sheet: _Sheet) -> tuple[int, str | None]:
-    own = list(sheet.records("errors"))
+    own = list(sheet.document.get("errors") or ())
     # A stored document has these errors already: storing it again adds none.
     errors = own + [problem for problem in sheet.problems if problem not in own]
     document = {**sheet.document, "errors": errors} if errors else sheet.document
@@ -345,7 +378,8 @@ def _errors_and_output(sheet: _Sheet) -> tuple[int, str | None]:
 
 
 def _json_or_null(value: Any) -> str | None:
-    return json_text(cut(value)) if value not in (None, {}, []) else None
+    """JSON; null for the document's empty mappings, which say that there is nothing."""
+    return json_text(cut(value)) if value else None
 
 
 # ---- Vectors -----------------------------------------------------------------------------------------------
@@ -369,8 +403,14 @@ def _where_walked(sheets: Sequence[_Sheet], embed: Any) -> list[Any]:
     return [next(vectors) if is_walked else None for is_walked in walked]
 
 
-def _taken(vectors: ArrayLike | None, numbers: Sequence[int]) -> list[Any] | None:
-    return None if vectors is None else list(np.asarray(vectors, dtype=np.float32)[numbers])
+def _taken(vectors: ArrayLike | None, dim: int, count: int, numbers: Sequence[int]) -> list[Any] | None:
+    """Of the vectors given for `count` documents, those of the documents that are kept."""
+    if vectors is None:
+        return None
+    given = np.asarray(vectors, dtype=np.float32)
+    if given.shape != (count, dim) or not np.isfinite(given).all():
+        raise DocumentError(f"vectors must be finite, float32[{count}, {dim}]")
+    return list(given[numbers])
 
 
 def _vector(values: Sequence[float] | None, name: str, type_: pa.DataType) -> NDArray[np.float32] | None:
@@ -383,8 +423,8 @@ def _vector(values: Sequence[float] | None, name: str, type_: pa.DataType) -> ND
 
 
 def _vector_array(vectors: Sequence[Any], type_: pa.DataType) -> pa.Array:
-    zeros = np.zeros(type_.list_size, dtype=np.float32)
-    rows = [zeros if vector is None else vector for vector in vectors]
-    flat = np.concatenate(rows) if rows else np.zeros(0, dtype=np.float32)
-    missing = pa.array([vector is None for vector in vectors], pa.bool_())
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), type=type_, mask=missing)
+    numbers = np.zeros((len(vectors), type_.list_size), dtype=np.float32)  # Arrow has room for nulls too
+    missing = np.array([vector is None for vector in vectors], dtype=np.bool_)
+    for row in np.flatnonzero(~missing).tolist():
+        numbers[row] = vectors[row]
+    return pa.FixedSizeListArray.from_arrays(pa.array(numbers.reshape(-1)), type=type_, mask=pa.array(missing))
