@@ -292,9 +292,10 @@ def _halves(tables: Tables) -> tuple[Tables, Tables]:
 
 def _only(tables: Tables, keys: Sequence[str]) -> Tables:
     wanted, array = set(keys), pa.array(keys, pa.utf8())
-    rows = [getattr(tables, name) for name in ("files", *CHILDREN)]
-    kept = [each.filter(pc.is_in(each["file_id"], array)) for each in rows]
-    return Tables(*kept, [key for key in tables.file_ids if key in wanted], [])
+    file_ids = [key for key in tables.file_ids if key in wanted]
+    rows = {name: getattr(tables, name) for name in ("files", *CHILDREN)}
+    kept = {name: each.filter(pc.is_in(each["file_id"], array)) for name, each in rows.items()}
+    return tables._replace(**kept, file_ids=file_ids, problems=[])
 
 
 def _outdated(files: pa.Table, known: Mapping[str, _Known]) -> list[str]:
