@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import pickle
+import re
 import subprocess
 import sys
 import traceback
@@ -18,7 +19,9 @@ import pytest
 
 pytest.importorskip("vastdb")
 
-from exr_inspector.config_vast import Secret, SettingsError, vast_settings
+from exr_inspector.config_vast import ENVIRONMENT as ENVIRONMENT_PLACE
+from exr_inspector.config_vast import EVENT as EVENT_PLACE
+from exr_inspector.config_vast import S3_FALLBACK, SECRETS, VARIABLES, Secret, SettingsError, vast_settings
 from exr_inspector.errors import CODES
 from exr_inspector.stores import vast
 from exr_inspector.stores.base import StoreError
@@ -28,6 +31,7 @@ from exr_inspector.tables import file_id
 from tests.loopback.vast_client import connect
 from tests.loopback.vast_server import VastServer
 from tests.store_contract import document
+from tests.test_doctor import CHECKS
 from tests.test_vast_store import settings_of, stored
 
 Strings = dict[str, str]
@@ -349,3 +353,26 @@ def test_codes_are_known() -> None:
     from exr_inspector.stores.vast_errors import CODES as ours  # noqa: N811, PLC0415 - for this test only
 
     assert {code for _, code, _ in ours} <= set(CODES)
+
+
+# ---- The page says so too ----------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+
+def test_the_page_lists_every_variable() -> None:
+    listed = "".join(f"| `{name}` | {words} |\n" for name, words in VARIABLES.items())
+    assert listed in PAGE
+
+
+def test_the_page_lists_every_place() -> None:
+    listed = "".join(
+        f"| {place.words} | `{place.endpoint}` | `{place.access_key}`, `{place.secret_key}` | `{place.region}` |\n"
+        for place in (EVENT_PLACE, SECRETS, ENVIRONMENT_PLACE, S3_FALLBACK)
+    )
+    assert listed in PAGE
+
+
+def test_the_page_lists_every_check() -> None:
+    listed = re.findall(r"^\| ([a-z ]+) \| .*\|$", PAGE.partition("## Is it right?")[2], re.MULTILINE)
+    assert listed[1:] == CHECKS
