@@ -1,9 +1,9 @@
 """Does a catalog slow down as it grows? Upserts at 10^4 and 10^6 rows, and the ten most similar files at 10^6.
 
-    python bench/growth.py [--small N] [--large N] [--batch N] [--rounds N] [--folder DIR]
+    python bench/growth.py [--small N] [--large N] [--base N] [--batch N] [--rounds N] [--folder DIR]
 
-The catalog is filled with copies of a thousand varied documents under other paths and hashes, their vectors moved a
-little, through the store's own tables. Measured are batches of `write_batch`, half of them new and half known,
+The catalog is filled with copies of some thousand varied documents under other paths and hashes, their vectors moved a
+little. Measured are batches of `write_batch`, half of them new and half known,
 embedding and tables included, and `write_tables` alone; the best of the rounds, for what disturbs only makes slower.
 """
 
@@ -24,8 +24,7 @@ from exr_inspector.embedding import METADATA_DIM
 from exr_inspector.stores.duckdb import DuckDBStore
 from exr_inspector.tables import SCHEMAS, Tables, documents_to_tables
 
-BASE = 1000
-LAYERS, ATTRIBUTES = 3, 12
+LAYERS, ATTRIBUTES = 0, 11
 
 SIMILAR = """
 SELECT file_path, array_cosine_distance(metadata_embedding, $1::FLOAT[384]) AS distance
@@ -41,26 +40,34 @@ def documents(start: int, count: int) -> list[dict[str, Any]]:
     return made
 
 
-def copies(base: Tables, number: int, rng: np.random.Generator) -> Tables:
-    """The base's rows as those of other files."""
-    ids = {each: hashlib.sha256(f"{number} {each}".encode()).hexdigest()[:32] for each in base.file_ids}
-    paths = {each: f"/shows/{number:05}/beauty.{place:04}.exr" for place, each in enumerate(base.file_ids)}
-    made = []
-    for name in ("files", "parts", "channels", "attributes"):
-        table: pa.Table = getattr(base, name)
-        keys = table["file_id"].to_pylist()
-        columns = {"file_id": [ids[key] for key in keys], "file_path": [paths[key] for key in keys]}
-        if name == "files":
-            columns["file_path_normalized"] = columns["file_path"]
-            columns["metadata_embedding"] = moved(table["metadata_embedding"], rng)
-        for column, values in columns.items():
-            place = table.schema.get_field_index(column)
-            field = SCHEMAS[name].field(column)
-            table = table.set_column(
-                place, field, values if isinstance(values, pa.Array) else pa.array(values, field.type)
-            )
-        made.append(table)
-    return Tables(*made, [ids[each] for each in base.file_ids], [[] for _ in base.file_ids])
+class Copies:
+    """The base's rows as those of other files, again and again."""
+
+    def __init__(self, base: Tables) -> None:
+        self._base = base
+        self.size = len(base.file_ids)
+        places = {key: place for place, key in enumerate(base.file_ids)}
+        self._places = {
+            name: pa.array([places[key] for key in getattr(base, name)["file_id"].to_pylist()]) for name in SCHEMAS
+        }
+
+    def write(self, store: DuckDBStore, number: int) -> None:
+        """One copy, as a transaction of plain inserts."""
+        ids = pa.array([hashlib.sha256(f"{number} {place}".encode()).hexdigest()[:32] for place in range(self.size)])
+        paths = pa.array([f"/shows/{number:05}/beauty.{place:04}.exr" for place in range(self.size)])
+        rng = np.random.default_rng(number)
+        with store.transaction():
+            for name, places in self._places.items():
+                table: pa.Table = getattr(self._base, name)
+                columns = {"file_id": ids.take(places), "file_path": paths.take(places)}
+                if name == "files":
+                    columns["file_path_normalized"] = columns["file_path"]
+                    columns["metadata_embedding"] = moved(table["metadata_embedding"], rng)
+                for column, values in columns.items():
+                    table = table.set_column(table.schema.get_field_index(column), SCHEMAS[name].field(column), values)
+                store.connection.register("copied", table)
+                store.connection.execute(f"INSERT INTO {name} BY NAME SELECT * FROM copied")  # noqa: S608
+                store.connection.unregister("copied")
 
 
 def moved(vectors: pa.ChunkedArray, rng: np.random.Generator) -> pa.Array:
@@ -90,12 +97,11 @@ def batch_seconds(store: DuckDBStore, options: argparse.Namespace, start: int) -
     return min(from_documents), min(from_tables)
 
 
-def fill(store: DuckDBStore, base: Tables, first: int, last: int) -> None:
-    rng = np.random.default_rng(first)
-    for number in range(first // BASE, last // BASE):
-        store.write_tables(copies(base, number, rng))
-        if number % 100 == 0:
-            print(f"  {number * BASE} files", flush=True)
+def fill(store: DuckDBStore, copies: Copies, first: int, last: int) -> None:
+    for number in range(first // copies.size, last // copies.size):
+        copies.write(store, number)
+        if number % 20 == 0:
+            print(f"  {number * copies.size} files", flush=True)
 
 
 def similar_seconds(store: DuckDBStore, relation: str, vector: list[float], rounds: int) -> float:
@@ -112,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", type=int, default=10_000)
     parser.add_argument("--large", type=int, default=1_000_000)
+    parser.add_argument("--base", type=int, default=5000, help="so many different documents")
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--folder", default=None)
@@ -120,12 +127,13 @@ def main() -> None:
         path = os.path.join(options.folder or temporary, "growth.duckdb")
         if os.path.exists(path):
             os.remove(path)
-        base = documents_to_tables(documents(0, BASE))
+        base = documents_to_tables(documents(0, options.base))
+        copies = Copies(base)
         measured = []
         size = 0
         for target in (options.small, options.large):
             with DuckDBStore(path) as store:
-                fill(store, base, size, target)
+                fill(store, copies, size, target)
             with DuckDBStore(path) as store:  # what was filled is in the file, as after any scan
                 measured.append(batch_seconds(store, options, 10**9 + target))
                 size = target
