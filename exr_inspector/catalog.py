@@ -55,11 +55,11 @@ class UnknownReference(QueryError):
 class Catalog:
     """A catalog's answers. A context manager. Raises StoreError where the file is no catalog, or cannot be asked."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, memory_limit: str = sandbox.MEMORY_LIMIT) -> None:
         self._store = DuckDBStore(path, read_only=True)
         try:
             with sandbox.translated():
-                sandbox.lock(self._store.connection)
+                sandbox.lock(self._store.connection, memory_limit)
         except BaseException:
             self.close()
             raise

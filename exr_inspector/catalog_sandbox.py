@@ -27,7 +27,6 @@ MAX_SQL_CHARACTERS = 1 << 17
 
 # In this order: the last two make the others last.
 _SETTINGS = (
-    ("memory_limit", f"'{MEMORY_LIMIT}'"),
     ("temp_directory", "''"),  # nothing is written, not even what does not fit in memory
     ("python_enable_replacements", "false"),  # a table's name never means a Python variable
     ("allow_community_extensions", "false"),
@@ -52,8 +51,9 @@ _TABLE_FUNCTIONS = frozenset(
 _REFUSED_FUNCTIONS = frozenset(("getenv", "nextval", "write_log", "setseed", "current_setting"))
 
 
-def lock(connection: duckdb.DuckDBPyConnection) -> None:
+def lock(connection: duckdb.DuckDBPyConnection, memory_limit: str = MEMORY_LIMIT) -> None:
     """Takes everything from a connection that asking its tables does not need, for good."""
+    connection.execute("SET memory_limit = $limit", {"limit": memory_limit})
     threads = connection.execute("SELECT current_setting('threads')").fetchone()
     if threads is not None and int(threads[0]) > MAX_THREADS:
         connection.execute(f"SET threads = {MAX_THREADS}")
@@ -119,7 +119,7 @@ def passed_on(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
 
 
 def _too_large() -> StoreError:
-    return refuse(f"the answer needs more than {MEMORY_LIMIT} of memory: ask for less at a time")
+    return refuse("the answer needs more memory than a query may have: ask for less at a time")
 
 
 def _first_line(error: Exception) -> str:

@@ -421,3 +421,29 @@ def test_ctrl_c_stops_at_once_and_leaves_what_was_committed(large_tree: Path, db
     assert "Traceback" not in errors
     assert_whole(db)
     assert len(os.listdir(large_tree)) * LARGEST_BATCH > 3000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_progress_is_shown_on_a_terminal(tree: Path, db: str) -> None:
+    import pty  # noqa: PLC0415 - POSIX only
+
+    (tree / "abc" / "beauty.1001.exr").rename(tree / "abc" / "\x1b[31m.exr")
+    (tree / "abc" / "\x1b[31m.exr").write_bytes(b"no image")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "exr_inspector", "scan", str(tree), "--db", db]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError:  # the terminal's other end was closed
+            pass
+        output, _ = process.communicate()
+    os.close(ours)
+    assert output.startswith(b"8 files: ")
+    assert b"8 files " in shown
+    assert b"3 unreadable" in shown
+    assert b"\\u001b[31m.exr" in shown
+    assert b"\x1b[31m.exr" not in shown

@@ -153,7 +153,7 @@ def test_a_server_that_is_gone(server: VastServer, store: VastStore, monkeypatch
 def test_forbidden_is_not_tried_again(server: VastServer, store: VastStore) -> None:
     server.faults.add(op="insert", kind="forbidden", times=None)
     with server.counting() as requests, pytest.raises(VASTDatabaseError, match="denied") as caught:
-        store.write_batch(documents(3))
+        write_halving(store.write_batch, documents(3))  # nor for each document by itself
     assert (caught.value.code, caught.value.retryable) == ("store_refused", False)
     assert requests["begin"] == requests["rollback"] == 1
     assert stored(server, "files") == []

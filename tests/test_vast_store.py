@@ -14,10 +14,10 @@ import pytest
 vastdb = pytest.importorskip("vastdb")
 
 from exr_inspector.config_vast import Secret, VastSettings  # noqa: E402
-from exr_inspector.migrations import MIGRATIONS  # noqa: E402
+from exr_inspector.migrations import CURRENT_VERSION, MIGRATIONS, OLDEST_VERSION, migrate  # noqa: E402
 from exr_inspector.stores import vast_ledger  # noqa: E402
 from exr_inspector.stores.vast import VASTDatabaseError  # noqa: E402
-from exr_inspector.stores.vast_client import ROW_ID, insert, slices  # noqa: E402
+from exr_inspector.stores.vast_client import insert, slices  # noqa: E402
 from exr_inspector.stores.vast_store import VastStore  # noqa: E402
 from exr_inspector.stores.vast_tables import for_vast, schemas_at, version_rows  # noqa: E402
 from exr_inspector.tables import SCHEMAS  # noqa: E402
@@ -216,22 +216,68 @@ def test_a_newer_version_is_refused(server: VastServer) -> None:
         VastStore(settings_of(server))
 
 
-def test_an_older_version_is_refused_until_it_is_migrated(server: VastServer) -> None:
-    VastStore(settings_of(server)).close()
-    newest = MIGRATIONS[-1]
+def test_migrations_back_and_forth(server: VastServer) -> None:
+    """What a newer version added is gone, writing is refused, and then all is as it was."""
+    with VastStore(settings_of(server)) as store:
+        results = store.write_batch(documents(300))
+        before = {name: stored(server, name) for name in SCHEMAS}
+        assert migrate(store, OLDEST_VERSION) == (CURRENT_VERSION, OLDEST_VERSION, 0, ())
+        assert store.version() == OLDEST_VERSION
+        assert "frame_number" not in stored(server, "files")[0]
+        assert [row["version"] for row in stored(server, "schema_migrations")] == [OLDEST_VERSION]
+        with pytest.raises(VASTDatabaseError, match=f"of version {OLDEST_VERSION}, .* run migrate") as caught:
+            store.write_batch(documents(1))
+        assert caught.value.code == "store_schema"
+    with VastStore(settings_of(server)) as store:
+        report = migrate(store)
+        assert (report.before, report.after, report.filled, report.unfilled) == (1, CURRENT_VERSION, 300, ())
+        for name in SCHEMAS:
+            again = sorted(stored(server, name), key=str)
+            assert [{**row} for row in again] == sorted(({**row} for row in _reordered(before[name], again)), key=str)
+        assert not any(result.inserted for result in store.write_batch(documents(300)))
+        assert {result.file_id for result in results} == {row["file_id"] for row in stored(server, "files")}
 
-    def forget(table: Any) -> None:
-        rows = table.select(["version"], table["version"] == newest.version, internal_row_id=True).read_all()
-        table.delete(rows.select([ROW_ID]))
 
-    alter(server, "schema_migrations", forget)
-    for step in newest.back:
-        column = SCHEMAS[step.table].field(step.column)
-        alter(
-            server, step.table, lambda table, column=column: table.drop_column(pa.schema([(column.name, column.type)]))
-        )
-    with pytest.raises(VASTDatabaseError, match=f"of version {newest.version - 1}, .* run migrate"):
-        VastStore(settings_of(server))
+def _reordered(rows: list[dict[str, Any]], like: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with their columns in the other rows' order: an added column is the last one."""
+    return [{name: row[name] for name in like[0]} for row in rows]
+
+
+def test_rows_without_a_document_are_told(server: VastServer) -> None:
+    given = document("/wide/raw.exr")
+    given["attributes"]["parts"][0] += [{"name": f"n{n}", "type": "string", "value": "x" * 60_000} for n in range(4)]
+    with VastStore(settings_of(server)) as store:
+        store.write_batch([given, document("/wide/not.exr")])
+        migrate(store, OLDEST_VERSION)
+        report = migrate(store)
+        assert report.filled == 1
+        assert [path for path, _ in report.unfilled] == ["/wide/raw.exr"]
+        report = migrate(store, reread=lambda _path: given)
+        assert (report.filled, report.unfilled) == (1, ())
+
+
+def test_a_migration_and_a_writer_keep_apart(server: VastServer) -> None:
+    with VastStore(settings_of(server)) as store, VastStore(settings_of(server)) as other:
+        store.write_batch(documents(2))
+        with other.client.writing() as transaction:
+            vast_ledger.lock(other.client, other.catalog, transaction, ["some key"], "a writer's")
+            with pytest.raises(VASTDatabaseError) as caught:
+                migrate(store, OLDEST_VERSION)
+        assert (caught.value.code, store.version()) == ("store_conflict", CURRENT_VERSION)
+        assert store.write_batch(documents(2))[0].status == "success"
+
+
+def test_a_migration_that_fails_changes_nothing(server: VastServer) -> None:
+    with VastStore(settings_of(server)) as store:
+        store.write_batch(documents(2))
+        migrate(store, OLDEST_VERSION)
+        server.faults.add(op="update", kind="forbidden", table="files")
+        with pytest.raises(VASTDatabaseError, match="denied"):
+            migrate(store)
+        assert store.version() == OLDEST_VERSION
+        assert "frame_number" not in stored(server, "files")[0]
+        assert server.database.open_transactions() == []
+        assert migrate(store).filled == 2
 
 
 def test_a_sorted_table_is_refused(server: VastServer) -> None:

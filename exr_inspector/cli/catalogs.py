@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from exr_inspector.cli.escape import complain
 from exr_inspector.cli.status import UsageError
 from exr_inspector.cli.stores import DEFAULT_CATALOG
 
@@ -46,7 +45,7 @@ def loaded(module: str) -> Any:
 
 @contextmanager
 def asking(path: str) -> Iterator[Catalog]:
-    """The catalog, open. Wrong names and values are wrong usage; StoreError is left to `answered`."""
+    """The catalog, open. Wrong names and values are wrong usage; StoreError is left to the command."""
     module = loaded("exr_inspector.catalog")
     with wrong_usage(), module.Catalog(path) as catalog:
         yield catalog
@@ -61,8 +60,3 @@ def wrong_usage() -> Iterator[None]:
         yield
     except QueryError as error:
         raise UsageError(str(error)) from error
-
-
-def complain_of(path: str, error: Exception) -> None:
-    """Tells what the catalog could not do."""
-    complain(path, str(error))

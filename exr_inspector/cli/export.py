@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from exr_inspector.cli.catalogs import add_db_argument, asking, complain_of, loaded
-from exr_inspector.cli.escape import plain, say
+from exr_inspector.cli.catalogs import add_db_argument, asking, loaded
+from exr_inspector.cli.escape import complain, plain, say
 from exr_inspector.cli.status import DONE, FATAL
 from exr_inspector.errors import ExrError
 
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
         with asking(options.db) as catalog:
             counts = module.export_parquet(catalog, options.parquet)
     except ExrError as error:
-        complain_of(options.db, error)
+        complain(None, str(error))
         return FATAL
     rows = ", ".join(f"{table}: {count}" for table, count in counts.items())
     say(f"{plain(options.parquet)}: {rows}\n")

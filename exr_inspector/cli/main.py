@@ -40,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "query": Command("exr_inspector.cli.query", "ask a catalog: named queries, or SQL that can only read"),
     "similar": Command("exr_inspector.cli.similar", "find the files of a catalog that are most like one"),
     "export": Command("exr_inspector.cli.export", "write a catalog's tables as Parquet files"),
+    "migrate": Command("exr_inspector.cli.migrate", "bring a catalog to another version of the tables"),
     "schema": Command("exr_inspector.cli.schema", "print the JSON Schema of the document, or the tables' schemas"),
 }
 

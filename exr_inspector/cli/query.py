@@ -8,10 +8,10 @@ from exr_inspector.cli.catalogs import (
     add_db_argument,
     add_result_arguments,
     asking,
-    complain_of,
     loaded,
     wrong_usage,
 )
+from exr_inspector.cli.escape import complain
 from exr_inspector.cli.output import open_output
 from exr_inspector.cli.status import DONE, FATAL, UsageError
 from exr_inspector.errors import ExrError
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
             return _list(options)
         return _print(options) if options.is_printed else _ask(options)
     except ExrError as error:
-        complain_of(options.db, error)
+        complain(None, str(error))
         return FATAL
 
 

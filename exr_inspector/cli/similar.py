@@ -9,7 +9,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from exr_inspector.app import inspect
-from exr_inspector.cli.catalogs import add_db_argument, add_result_arguments, asking, complain_of, loaded
+from exr_inspector.cli.catalogs import add_db_argument, add_result_arguments, asking, loaded
 from exr_inspector.cli.escape import complain
 from exr_inspector.cli.status import DONE, FATAL, UsageError
 from exr_inspector.errors import ExrError
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
                 return FATAL
             results.write_results(options, found.to_reader())
     except ExrError as error:
-        complain_of(options.db, error)
+        complain(None, str(error))
         return FATAL
     return DONE
 

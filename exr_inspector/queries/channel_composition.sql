@@ -3,7 +3,7 @@
 -- For: finding the files that have what a comp needs. Names are compared as they stand in the header, case and all.
 --   The multi-layer variant: leave channels out and ask for layers, or for how many of them there must be.
 -- Parameters:
---   channels    text     R,G,B  names of channels, with commas; all of them must be there; null asks for none
+--   channels    text     R,G,B  names of channels, with commas; all of them must be there; empty: none
 --   layers      text     null   names of layers, with commas; all of them must be there
 --   min_layers  integer  0      at least so many different layers
 --   exactly     boolean  false  no channels but those

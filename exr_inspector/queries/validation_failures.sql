@@ -14,7 +14,7 @@ WITH validated AS (
         f.file_id,
         f.file_path,
         f.validation,
-        coalesce(json_extract_string(f.validation, '$.policy'), '(none)') AS policy
+        coalesce(json_extract_string(f.validation, '$.policy.name'), '(none)') AS policy
     FROM current_files AS f
     WHERE f.validation IS NOT NULL
 ),

@@ -103,19 +103,24 @@ def error_document(document: Document, problem: Problem) -> Document:
     }
 
 
+# What is wrong with the database is not wrong with a document: halving would ask it again for each of them.
+_NOT_THE_DOCUMENTS = frozenset(("store_refused", "store_schema", "store_unconfigured"))
+
+
 def write_halving(
     write: Callable[[Sequence[Document]], list[WriteResult]], documents: Sequence[Document]
 ) -> list[WriteResult]:
     """Writes a batch; one that fails for good is halved, down to the documents that cannot be stored.
 
-    Such a document is stored as an error row; its result is an error all the same. A retryable failure is raised.
+    Such a document is stored as an error row; its result is an error all the same. A failure that may be retried, or
+    that is the database's and no document's, is raised.
     """
     if not documents:
         return []
     try:
         return write(documents)
     except ExrError as error:
-        if error.retryable:
+        if error.retryable or error.code in _NOT_THE_DOCUMENTS:
             raise
         if len(documents) == 1:
             return [_write_error_row(write, documents[0], error)]

@@ -68,10 +68,10 @@ _CODES: tuple[tuple[type[Exception], str], ...] = (
 class DuckDBStore:
     """A catalog: the `Store`, `ScanStore` and `MigratableStore` of one DuckDB database. A context manager.
 
-    Opening makes what is missing and migrates an older catalog (`migration` tells what it did); `read_only` never
-    writes; without `is_migrated` an older catalog stays as it is; `threads` is how many cores DuckDB uses, all by
-    default. Raises StoreError: `store_busy` while another process has the catalog open, `store_schema` if it is of a
-    newer version or no catalog.
+    Opening makes what is missing and migrates an older catalog (`migration` tells what it did). `read_only` never
+    writes; without `is_migrated` an older catalog stays as it is; without `is_made` a missing one is an error;
+    `threads` is how many cores DuckDB uses, all by default. Raises StoreError: `store_busy` while another process has
+    the catalog open, `store_schema` if it is of a newer version or no catalog.
     """
 
     def __init__(
@@ -80,26 +80,29 @@ class DuckDBStore:
         *,
         read_only: bool = False,
         is_migrated: bool = True,
+        is_made: bool = True,
         threads: int | None = None,
     ) -> None:
         self.path = os.fspath(path)
         self.migration: Report | None = None
+        if (read_only or not is_made) and not os.path.exists(self.path):
+            raise StoreError(Problem("store_schema", f"there is no catalog {self.path}: scan makes one"))
         self.connection = _connect(self.path, read_only=read_only)
         try:
             with _translated():
                 if threads is not None:
                     self.connection.execute(f"SET threads = {int(threads)}")
-                self._prepare(read_only=read_only, is_migrated=is_migrated)
+                self._prepare(is_made=is_made and not read_only, is_migrated=is_migrated, read_only=read_only)
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, *, read_only: bool, is_migrated: bool) -> None:
+    def _prepare(self, *, is_made: bool, is_migrated: bool, read_only: bool) -> None:
         for setting in _SETTINGS:
             self.connection.execute(setting)
         found = schema.version(self.connection)
         if found is None:
-            if read_only:
+            if not is_made:
                 raise StoreError(Problem("store_schema", f"{self.path} is no catalog: it has no tables"))
             with self.transaction():
                 schema.create(self.connection)
@@ -331,8 +334,6 @@ def _results(file_ids: Sequence[str], known: Iterable[str]) -> list[WriteResult]
 
 
 def _connect(path: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    if read_only and not os.path.exists(path):
-        raise StoreError(Problem("store_schema", f"there is no catalog {path}: scan makes one"))
     try:
         return duckdb.connect(path, read_only=read_only)
     except duckdb.IOException as error:

@@ -82,6 +82,8 @@ def persist_to_vast_database(
             return NOT_CONFIGURED.as_dict()
         (result,) = write_halving(store.write_batch, [payload])
     except (SettingsError, StoreError) as error:
+        if not error.retryable:
+            close_kept_store()  # what it knows of the tables may be wrong
         return WriteResult.of_error(error).as_dict()
     return result.as_dict()
 
@@ -96,7 +98,7 @@ def close_kept_store() -> None:
 def _store(event: Mapping[str, Any] | None, session: Any, secrets: Mapping[str, Any] | None) -> VastStore | None:
     if hasattr(session, "write_batch"):
         return session  # type: ignore[no-any-return]
-    settings = vast_settings(event, secrets)
+    settings = vast_settings(event if isinstance(event, Mapping) else None, secrets)
     if settings is None:
         return None
     key = (settings, id(session))

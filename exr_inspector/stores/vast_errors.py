@@ -7,6 +7,7 @@ with the keys struck out, and the foreign exception is not chained into tracebac
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -39,7 +40,7 @@ CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, s
     (requests.Timeout, "store_unreachable", "the database did not answer in time"),
     ((requests.RequestException, urllib3.exceptions.HTTPError), "store_unreachable", "the connection failed"),
     ((QueryDataInternalError, errors.ApiResponseError), "store_unreachable", "a query's answer failed"),
-    ((pa.ArrowInvalid, EOFError), "store_unreachable", "a query's answer was cut"),
+    ((pa.ArrowInvalid, EOFError, struct.error), "store_unreachable", "a query's answer was cut"),
     (errors.NotSupportedSchema, "store_schema", "the server does not take these columns"),
     ((UnsupportedServer, NotImplementedError), "store_refused", "this is no VAST DataBase that the client knows"),
     ((errors.HttpError, errors.InvalidArgument, errors.NotSupported, errors.Exists), "store_failed", "refused"),

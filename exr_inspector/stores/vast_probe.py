@@ -16,10 +16,9 @@ from vastdb import errors
 
 from exr_inspector.config_vast import VastSettings
 from exr_inspector.doctor import FAILED, OK, WARNING
-from exr_inspector.migrations import CURRENT_VERSION
 from exr_inspector.stores.vast import VASTDatabaseError
 from exr_inspector.stores.vast_client import ROW_ID, Client, update
-from exr_inspector.stores.vast_store import provisioned
+from exr_inspector.stores.vast_store import provisioned, require_current
 from exr_inspector.stores.vast_tables import LOCKS, VERSIONS, Catalog, found_tables, load
 
 Verdict = tuple[str, str]
@@ -94,14 +93,14 @@ class Probe:
         client = self._connected()
         if self._is_creating:
             self._catalog = provisioned(client)
+            require_current(self._catalog)
             return OK, f"all tables are there, version {self._catalog.version}"
         with client.reading() as transaction:
             found = found_tables(client, transaction)
             if VERSIONS not in found or LOCKS not in found:
                 return WARNING, "no tables yet: the first write makes them, or doctor --create"
             self._catalog = load(client, transaction)
-        if self._catalog.version != CURRENT_VERSION:
-            return FAILED, f"the tables are of version {self._catalog.version}, not {CURRENT_VERSION}: run migrate"
+        require_current(self._catalog)
         return OK, f"all tables are as version {self._catalog.version} has them"
 
     def lock_table(self) -> Verdict:

@@ -22,6 +22,7 @@ from exr_inspector.stores import vast_ledger
 from exr_inspector.stores.base import Document, KnownFile, WriteResult
 from exr_inspector.stores.vast import VASTDatabaseError
 from exr_inspector.stores.vast_client import ROW_ID, Client, CommitFailed, insert, pauses, update
+from exr_inspector.stores.vast_migrate import Migrating
 from exr_inspector.stores.vast_tables import CHILDREN, Catalog, for_vast, provision
 from exr_inspector.tables import Tables, documents_to_tables
 
@@ -44,10 +45,11 @@ class _Known(NamedTuple):
     versions: tuple[str, str]
 
 
-class VastStore:
-    """The `Store` and `ScanStore` of one schema in VAST DataBase. A context manager.
+class VastStore(Migrating):
+    """The `Store`, `ScanStore` and `MigratableStore` of one schema in VAST DataBase. A context manager.
 
-    Opening makes what is missing. Raises VASTDatabaseError: `store_schema` if the tables differ from the program's.
+    Opening makes what is missing. Raises VASTDatabaseError: `store_schema` if the tables differ from what their version
+    has, or are of a newer one. Those of an older version are only migrated: writing to them is refused.
     """
 
     def __init__(self, settings: VastSettings, session: Any = None) -> None:
@@ -85,6 +87,7 @@ class VastStore:
         """
         if not tables.file_ids:
             return []
+        require_current(self.catalog)
         fitting = {name: for_vast(getattr(tables, name)) for name in ("files", *CHILDREN)}
         return self._write(tables._replace(**fitting), is_part=False)
 
@@ -257,7 +260,7 @@ def provisioned(client: Client) -> Catalog:
     """The tables, made if missing: of several that do so at once, one succeeds, and the others find what it made."""
     for pause in pauses(_PROVISION_TRIES, first=0.05):
         try:
-            return _checked(provision(client))
+            return provision(client)
         except CommitFailed as failure:
             if not failure.error.retryable:
                 raise failure.error from None
@@ -266,16 +269,16 @@ def provisioned(client: Client) -> Catalog:
                 raise
         client.sleep(pause)
     try:
-        return _checked(provision(client))
+        return provision(client)
     except CommitFailed as failure:
         raise failure.error from None
 
 
-def _checked(catalog: Catalog) -> Catalog:
+def require_current(catalog: Catalog) -> None:
+    """Raises VASTDatabaseError if the tables are of an older version."""
     if catalog.version != CURRENT_VERSION:
         message = f"the tables are of version {catalog.version}, this program needs {CURRENT_VERSION}: run migrate"
         raise VASTDatabaseError(Problem("store_schema", message))
-    return catalog
 
 
 def _age(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -292,9 +295,10 @@ def _halves(tables: Tables) -> tuple[Tables, Tables]:
 
 def _only(tables: Tables, keys: Sequence[str]) -> Tables:
     wanted, array = set(keys), pa.array(keys, pa.utf8())
-    rows = [getattr(tables, name) for name in ("files", *CHILDREN)]
-    kept = [each.filter(pc.is_in(each["file_id"], array)) for each in rows]
-    return Tables(*kept, [key for key in tables.file_ids if key in wanted], [])
+    file_ids = [key for key in tables.file_ids if key in wanted]
+    rows = {name: getattr(tables, name) for name in ("files", *CHILDREN)}
+    kept = {name: each.filter(pc.is_in(each["file_id"], array)) for name, each in rows.items()}
+    return tables._replace(**kept, file_ids=file_ids, problems=[])
 
 
 def _outdated(files: pa.Table, known: Mapping[str, _Known]) -> list[str]:

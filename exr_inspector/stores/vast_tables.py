@@ -122,7 +122,7 @@ def found_tables(client: Client, transaction: Any) -> set[str]:
 
 def load(client: Client, transaction: Any) -> Catalog:
     """The tables as they are. Raises VASTDatabaseError if they are not as their version says."""
-    metadata = {name: _metadata(client, transaction, name) for name in schemas_at()}
+    metadata = {name: load_metadata(client, transaction, name) for name in schemas_at()}
     check_row_ids(metadata)
     version = found_version(client, transaction, metadata[VERSIONS])
     found = {name: each.arrow_schema for name, each in metadata.items()}
@@ -132,7 +132,8 @@ def load(client: Client, transaction: Any) -> Catalog:
     return Catalog(metadata, _lock_shards(client, transaction, metadata[LOCKS]), version)
 
 
-def _metadata(client: Client, transaction: Any, name: str) -> TableMetadata:
+def load_metadata(client: Client, transaction: Any, name: str) -> TableMetadata:
+    """What the server says of a table: columns, kind, statistics."""
     metadata = TableMetadata(TableRef(client.settings.bucket, client.settings.schema, name))
     metadata.load(transaction)
     return metadata
