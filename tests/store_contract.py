@@ -104,7 +104,7 @@ class StoreContract:
         assert row["file_id"] == result.file_id
         assert row["file_path"] == row["file_path_normalized"] == "/shows/abc/beauty.1001.exr"
         assert (row["size_bytes"], row["inspection_count"]) == (1000, 1)
-        assert row["mtime"] == datetime(2026, 1, 2, 3, 4, 5, 6)  # noqa: DTZ001 - UTC, without zone
+        assert row["mtime"] == datetime(2026, 1, 2, 3, 4, 5, 6)
         assert row["inspection_timestamp"] == row["last_inspected"]
         assert len(row["metadata_embedding"]) == 384
         assert json.loads(row["raw_output"])["channels"] == given["channels"]

@@ -16,9 +16,9 @@ import duckdb
 import pytest
 
 from exr_inspector.errors import Problem
-from exr_inspector.migrations import CURRENT_VERSION
 from exr_inspector.stores.base import Document, StoreError, WriteResult, write_halving
 from exr_inspector.stores.duckdb import DuckDBStore
+from exr_inspector.stores.migrations import CURRENT_VERSION
 from exr_inspector.tables import TABLES
 from tests.store_contract import Row, Rows, StoreContract, document, documents
 

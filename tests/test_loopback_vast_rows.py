@@ -163,9 +163,7 @@ def test_row_that_is_not_there(newest: VastServer) -> None:
     session = connect(newest)
     metadata = provision(session, [("a", 1)])
     with pytest.raises(errors.BadRequest), session.transaction() as tx:
-        tx.table_from_metadata(metadata).update(
-            pa.table({"$row_id": pa.array([7], pa.uint64()), "number": [1]})
-        )
+        tx.table_from_metadata(metadata).update(pa.table({"$row_id": pa.array([7], pa.uint64()), "number": [1]}))
 
 
 def test_row_ids_of_sorted_tables_are_decimals(server: VastServer) -> None:
@@ -173,9 +171,7 @@ def test_row_ids_of_sorted_tables_are_decimals(server: VastServer) -> None:
     metadata = provision(session, [("b", 2), ("a", 1)], sorting_key=["key"])
     with session.transaction() as tx:
         table = tx.table_from_metadata(metadata)
-        found = table.select(
-            columns=["number"], predicate=table["key"] == "a", internal_row_id=True
-        ).read_all()
+        found = table.select(columns=["number"], predicate=table["key"] == "a", internal_row_id=True).read_all()
         assert found["$row_id"].type == pa.decimal128(38, 0)
         assert int(found["$row_id"][0].as_py()) >= 1 << 64
         set_number(table, "a", 10)
@@ -213,9 +209,7 @@ def test_many_rows_over_splits_and_pages(newest: VastServer, monkeypatch: pytest
     monkeypatch.setattr(vast_select, "MAX_FIBER_BYTES", 2000)
     session = connect(newest)
     metadata = provision(session, [(str(i), i) for i in range(5000)])
-    config = QueryConfig(
-        num_splits=3, num_sub_splits=2, num_row_groups_per_sub_split=2, limit_rows_per_sub_split=70
-    )
+    config = QueryConfig(num_splits=3, num_sub_splits=2, num_row_groups_per_sub_split=2, limit_rows_per_sub_split=70)
     with session.transaction() as tx:
         table = tx.table_from_metadata(metadata)
         found = read(table, "number", predicate=table["number"] >= 10, config=config)
@@ -236,9 +230,7 @@ def test_lists_come_in_pages(server: VastServer) -> None:
 def test_wide_batch_becomes_insert_and_updates(newest: VastServer) -> None:
     """Over about 4.9 MiB the SDK splits a batch by columns."""
     schema = pa.schema([("key", pa.utf8()), ("x", pa.utf8()), ("y", pa.utf8())])
-    batch = pa.table(
-        {name: [str(i) * 100_000 for i in range(10)] * 2 for name in schema.names}, schema=schema
-    )
+    batch = pa.table({name: [str(i) * 100_000 for i in range(10)] * 2 for name in schema.names}, schema=schema)
     with connect(newest).transaction() as tx:
         table = tx.bucket("b").create_schema("s").create_table("t", schema)
         with newest.counting() as requests_made:

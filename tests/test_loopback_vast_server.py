@@ -66,18 +66,14 @@ def test_wrong_credentials(newest: VastServer, wrong: dict[str, str]) -> None:
 
 
 def test_unsigned_request(newest: VastServer) -> None:
-    answer = requests.get(
-        f"{newest.endpoint}/?transaction", headers={"tabular-get-vast-version": "true"}, timeout=5
-    )
+    answer = requests.get(f"{newest.endpoint}/?transaction", headers={"tabular-get-vast-version": "true"}, timeout=5)
     assert (answer.status_code, "AccessDenied" in answer.text) == (403, True)
 
 
 def test_tampered_body(newest: VastServer) -> None:
     """A signature covers the body."""
     session = connect(newest).api._session_create(connect(newest).api.next_endpoint())
-    request = session.prepare_request(
-        requests.Request("POST", f"{newest.endpoint}/b/s?schema", data=b"signed")
-    )
+    request = session.prepare_request(requests.Request("POST", f"{newest.endpoint}/b/s?schema", data=b"signed"))
     request.body = b"forged"
     assert session.send(request, timeout=5).status_code == 403
 

@@ -79,9 +79,7 @@ def seen(database: Database, txid: int) -> dict[int, int]:
 
 
 def one_step(dice: random.Random, database: Database, model: Model) -> None:
-    action = dice.choice(
-        ["begin", "insert", "insert", "update", "update", "update", "delete", "commit", "rollback"]
-    )
+    action = dice.choice(["begin", "insert", "insert", "update", "update", "update", "delete", "commit", "rollback"])
     if action == "begin" or not model.open:
         if len(model.open) < 4:
             model.begin(database.begin())

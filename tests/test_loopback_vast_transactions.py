@@ -93,7 +93,7 @@ CHANGES: dict[str, Callable[[Any], None]] = {
 @pytest.mark.parametrize("second", CHANGES)
 @pytest.mark.parametrize("first", CHANGES)
 @pytest.mark.parametrize("committed", [False, True], ids=["open", "committed"])
-def test_first_updater_wins(server: VastServer, first: str, second: str, committed: bool) -> None:  # noqa: FBT001
+def test_first_updater_wins(server: VastServer, first: str, second: str, committed: bool) -> None:
     session = connect(server)
     metadata = provision(session, [("a", 1), ("b", 2)])
     with two(session, metadata) as (winner, loser, winners, losers):
@@ -258,7 +258,7 @@ def test_late_commit(newest: VastServer) -> None:
 
 
 @pytest.mark.parametrize(("kind", "applied"), [("drop_before", False), ("drop_after", True)])
-def test_rollback_settles_a_lost_commit(newest: VastServer, kind: str, applied: bool) -> None:  # noqa: FBT001
+def test_rollback_settles_a_lost_commit(newest: VastServer, kind: str, applied: bool) -> None:
     """A rollback of the old transaction succeeds only if it was not committed, and then it never will be."""
     session = connect(newest)
     metadata = provision(session, [("a", 1)])
@@ -334,10 +334,8 @@ def locked_upsert(table: Any, key: str) -> None:
     upsert(table, key)
 
 
-@pytest.mark.parametrize(
-    ("write", "exact"), [(upsert, False), (locked_upsert, True)], ids=["plain", "locked"]
-)
-def test_writers_of_the_same_key(newest: VastServer, write: Callable[[Any, str], None], exact: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("write", "exact"), [(upsert, False), (locked_upsert, True)], ids=["plain", "locked"])
+def test_writers_of_the_same_key(newest: VastServer, write: Callable[[Any, str], None], exact: bool) -> None:
     """Two transactions that both find a key missing insert it twice, unless both change a lock row first."""
     session = connect(newest)
     metadata = provision(session, [("lock", 0)])
@@ -356,9 +354,7 @@ def test_six_writers_under_random_faults(newest: VastServer) -> None:
     metadata = provision(connect(newest), [("lock", 0)])
     sessions = [connect(newest) for _ in range(6)]
     newest.faults.add(op="*", kind="internal", times=None, probability=0.02, seed=1)
-    newest.faults.add(
-        op=("update", "insert", "commit"), kind="drop_after", times=None, probability=0.03, seed=2
-    )
+    newest.faults.add(op=("update", "insert", "commit"), kind="drop_after", times=None, probability=0.03, seed=2)
     retried = (errors.Conflict, errors.ConnectionError, errors.InternalServerError)
 
     def work(session: Any, seed: int) -> None:

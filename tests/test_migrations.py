@@ -16,9 +16,18 @@ import pytest
 from exr_inspector import inspect
 from exr_inspector.cli.main import main
 from exr_inspector.embedding import compute_metadata_embedding
-from exr_inspector.migrations import CURRENT_VERSION, MIGRATIONS, AddColumn, DropColumn, Fill, columns_at, migrate, plan
 from exr_inspector.stores.base import StoreError
 from exr_inspector.stores.duckdb import DuckDBStore
+from exr_inspector.stores.migrations import (
+    CURRENT_VERSION,
+    MIGRATIONS,
+    AddColumn,
+    DropColumn,
+    Fill,
+    columns_at,
+    migrate,
+    plan,
+)
 from exr_inspector.tables import TABLES
 from tests.store_contract import document, documents
 from tests.support import exr_bytes

@@ -191,10 +191,10 @@ def test_render_times_are_read(made: SmallCatalog, words: str, seconds: float | 
     connection = duckdb.connect()
     connection.execute(
         "CREATE TABLE current_files AS SELECT 'a' AS file_id, 1 AS inspection_count, mtime, last_inspected FROM (SELECT TIMESTAMP '2026-03-01' AS mtime, TIMESTAMP '2026-03-01' AS last_inspected)"
-    )  # noqa: E501
+    )
     connection.execute(
         "CREATE TABLE attributes (file_id VARCHAR, attribute_name VARCHAR, value_text VARCHAR, value_int BIGINT, value_float DOUBLE)"
-    )  # noqa: E501
+    )
     connection.execute("INSERT INTO attributes VALUES ('a', 'RenderTime', ?, NULL, NULL)", [words])
     ((*_, longest),) = connection.execute(named_query("render_times").sql, {"since": datetime(1970, 1, 1)}).fetchall()
     assert longest == seconds

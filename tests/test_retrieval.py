@@ -104,7 +104,7 @@ def test_retrieval_reaches_its_targets_and_the_page_tells_the_figures(bench: Any
 def test_the_cosine_falls_with_each_layer_that_is_removed(bench: Any, files: list[Any]) -> None:
     corpus, retrieval = bench
     for documents in ([file.document for file in files[::9]], [corpus.rich_document(number) for number in range(40)]):
-        rng = random.Random(SEED)  # noqa: S311 - noise, no secrets
+        rng = random.Random(SEED)
         runs = [retrieval.removal_steps(document, rng) for document in documents]
         fallen, count = map(sum, zip(*map(retrieval.falls, runs), strict=True))
         assert count > 700
@@ -117,6 +117,6 @@ def test_the_cosine_falls_with_each_layer_that_is_removed(bench: Any, files: lis
 
 def test_close_and_far_pairs_are_ranked_as_exact_jaccard_ranks_them(bench: Any, files: list[Any]) -> None:
     retrieval = bench[1]
-    rng = random.Random(SEED)  # noqa: S311 - noise, no secrets
+    rng = random.Random(SEED)
     pairs = retrieval.mixed_pairs(files, rng, count=800)
     assert retrieval.jaccard_correlation([file.document for file in files], pairs) >= 0.9

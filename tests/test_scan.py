@@ -1,6 +1,6 @@
 """A scan, as real processes: what it stores, what it leaves alone, what stays when it is stopped. No timings."""
 
-# ruff: noqa: ARG002, S311 - stand-ins for protocols; noise, no secrets
+# ruff: noqa: ARG002 - stand-ins for protocols; noise, no secrets
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_unchanged_is_same_size_and_a_settled_time(
     tmp_path: Path, size: int | None, mtime: int | None, read_at: int, expected: bool
 ) -> None:
     def moment(second: int) -> datetime:
-        return datetime(1970, 1, 1) + timedelta(seconds=second)  # noqa: DTZ001
+        return datetime(1970, 1, 1) + timedelta(seconds=second)
 
     known = KnownFile(size, None if mtime is None else moment(mtime), moment(read_at))
     state = put(tmp_path / "ten.exr", b"ten bytes!", 100).stat()

@@ -126,7 +126,7 @@ def test_the_row_of_a_file() -> None:
         "file_path_normalized": "/shows/abc/beauty.1001.exr",
         "header_hash": HASH,
         "size_bytes": 123456,
-        "mtime": datetime(2026, 3, 4, 5, 6, 7, 89),  # noqa: DTZ001 - the column holds UTC without a zone
+        "mtime": datetime(2026, 3, 4, 5, 6, 7, 89),
         "etag": None,
         "s3_version_id": None,
         "multipart_count": 1,
@@ -551,9 +551,9 @@ def test_an_error_is_told_as_the_document_tells_its_own() -> None:
         ("etag", "x" * 65_537, None),
         ("etag", "\ud800", "\\ud800"),
         ("etag", "", ""),
-        ("mtime", "2026-01-01T00:00:00.000000Z", datetime(2026, 1, 1)),  # noqa: DTZ001
-        ("mtime", "2026-01-01T02:00:00+02:00", datetime(2026, 1, 1)),  # noqa: DTZ001
-        ("mtime", "9999-12-31T23:59:59.999999Z", datetime(9999, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001
+        ("mtime", "2026-01-01T00:00:00.000000Z", datetime(2026, 1, 1)),
+        ("mtime", "2026-01-01T02:00:00+02:00", datetime(2026, 1, 1)),
+        ("mtime", "9999-12-31T23:59:59.999999Z", datetime(9999, 12, 31, 23, 59, 59, 999999)),
         ("mtime", "0001-01-01T00:00:00+01:00", None),
         ("mtime", 1234567890, None),
     ],

@@ -161,7 +161,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[VastServer]:
     monkeypatch.setattr("exr_inspector.stores.vast_store.SINGLE_TRIES", 2)
     monkeypatch.setattr("exr_inspector.stores.vast_store._PROVISION_TRIES", 2)
     monkeypatch.setattr("exr_inspector.stores.vast_client.Client.sleep", lambda _self, _seconds: None)
-    with VastServer(buckets=["b"], access_key="AKLOOPBACK123", secret_key="SKLOOPBACK456") as running:  # noqa: S106
+    with VastServer(buckets=["b"], access_key="AKLOOPBACK123", secret_key="SKLOOPBACK456") as running:
         yield running
         vast.close_kept_store()
 

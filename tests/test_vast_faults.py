@@ -254,7 +254,7 @@ def test_six_writers_on_twelve_keys_in_a_storm(server: VastServer, monkeypatch: 
         server.faults.add(op=ops, kind=kind, times=None, probability=probability, seed=number)
 
     def work(store: VastStore, seed: int) -> None:
-        dice = random.Random(seed)  # noqa: S311 - to be reproducible
+        dice = random.Random(seed)
         for _ in range(ROUNDS):
             batch = dice.sample(keys, dice.randint(1, 3))
             try:

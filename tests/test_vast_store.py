@@ -14,8 +14,8 @@ import pytest
 vastdb = pytest.importorskip("vastdb")
 
 from exr_inspector.config_vast import Secret, VastSettings  # noqa: E402
-from exr_inspector.migrations import CURRENT_VERSION, MIGRATIONS, OLDEST_VERSION, migrate  # noqa: E402
 from exr_inspector.stores import vast_ledger  # noqa: E402
+from exr_inspector.stores.migrations import CURRENT_VERSION, MIGRATIONS, OLDEST_VERSION, migrate  # noqa: E402
 from exr_inspector.stores.vast import VASTDatabaseError  # noqa: E402
 from exr_inspector.stores.vast_client import insert, slices  # noqa: E402
 from exr_inspector.stores.vast_store import VastStore  # noqa: E402

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _migrate(options: argparse.Namespace, store: Any) -> int:
     from exr_inspector.app import inspect  # noqa: PLC0415  as all that follows, after the arguments are checked
-    from exr_inspector.migrations import CURRENT_VERSION, OLDEST_VERSION, migrate, plan  # noqa: PLC0415
+    from exr_inspector.stores.migrations import CURRENT_VERSION, OLDEST_VERSION, migrate, plan  # noqa: PLC0415
 
     to = CURRENT_VERSION if options.to is None else options.to
     if not OLDEST_VERSION <= to <= CURRENT_VERSION:

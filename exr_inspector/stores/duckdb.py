@@ -21,7 +21,9 @@ import pyarrow.compute as pc
 
 from exr_inspector.embedding import EMBEDDING_VERSION
 from exr_inspector.errors import Problem
-from exr_inspector.migrations import (
+from exr_inspector.stores import duckdb_schema as schema
+from exr_inspector.stores.base import Document, KnownFile, StoreError, WriteResult
+from exr_inspector.stores.migrations import (
     CURRENT_VERSION,
     FILL_BATCH,
     Columns,
@@ -30,8 +32,6 @@ from exr_inspector.migrations import (
     StoredDocument,
     migrate,
 )
-from exr_inspector.stores import duckdb_schema as schema
-from exr_inspector.stores.base import Document, KnownFile, StoreError, WriteResult
 from exr_inspector.tables import TABLES, Column, Tables, documents_to_tables
 
 IN_MEMORY = ":memory:"

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from exr_inspector.errors import Problem
-from exr_inspector.migrations import CURRENT_VERSION, MIGRATIONS, columns_at, unknown_version
 from exr_inspector.stores.base import StoreError
+from exr_inspector.stores.migrations import CURRENT_VERSION, MIGRATIONS, columns_at, unknown_version
 from exr_inspector.tables import TABLE_DESCRIPTIONS, TABLES, Column
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exr_inspector.embedding import EMBEDDING_VERSION
-from exr_inspector.migrations import FILL_BATCH, Columns, Migration, StoredDocument
+from exr_inspector.stores.migrations import FILL_BATCH, Columns, Migration, StoredDocument
 from exr_inspector.stores.vast_client import ROW_ID, Client, insert, update
 from exr_inspector.stores.vast_tables import LOCKS, VERSIONS, Catalog, for_vast, load, load_metadata, version_rows
 from exr_inspector.tables import Column, Tables

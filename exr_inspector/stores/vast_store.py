@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from exr_inspector.config_vast import VastSettings
 from exr_inspector.errors import Problem
-from exr_inspector.migrations import CURRENT_VERSION
 from exr_inspector.stores import vast_ledger
 from exr_inspector.stores.base import Document, KnownFile, WriteResult
+from exr_inspector.stores.migrations import CURRENT_VERSION
 from exr_inspector.stores.vast import VASTDatabaseError
 from exr_inspector.stores.vast_client import ROW_ID, Client, CommitFailed, insert, pauses, update
 from exr_inspector.stores.vast_migrate import Migrating

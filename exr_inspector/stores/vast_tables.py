@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from vastdb.table_metadata import TableMetadata, TableRef
 
 from exr_inspector.errors import Problem
-from exr_inspector.migrations import CURRENT_VERSION, MIGRATIONS, columns_at, unknown_version
+from exr_inspector.stores.migrations import CURRENT_VERSION, MIGRATIONS, columns_at, unknown_version
 from exr_inspector.stores.vast import VASTDatabaseError
 from exr_inspector.stores.vast_client import Client, insert
 from exr_inspector.tables import Column

@@ -83,7 +83,7 @@ class Request:
     @property
     def table(self) -> str:
         """The table's name, or ""."""
-        return self.path[2] if len(self.path) > 2 else ""  # noqa: PLR2004
+        return self.path[2] if len(self.path) > 2 else ""
 
     def indexed(self, prefix: str) -> list[int]:
         """Return the numbers in headers `prefix-0`, `prefix-1`, and so on."""

@@ -137,7 +137,7 @@ def decode(expression: Any, nodes: Sequence[Node]) -> Predicate:
         return _junction(name, [decode(argument, nodes) for argument in arguments])
     if name in _NULL_TESTS and len(arguments) == 1:
         return Comparison(name, _node(arguments[0], nodes))
-    if name in _COMPARISONS and len(arguments) == 2:  # noqa: PLR2004 - column and literal
+    if name in _COMPARISONS and len(arguments) == 2:
         node = _node(arguments[0], nodes)
         return Comparison(name, node, _literal(arguments[1], node))
     raise ApiError("NotImplemented", f"function {name} of {len(arguments)} arguments")

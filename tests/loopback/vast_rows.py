@@ -74,9 +74,7 @@ def nulls(length: int, arrow_type: pa.DataType) -> pa.Array:
     size, item_type = length * arrow_type.list_size, arrow_type.value_type
     zeros = pa.py_buffer(bytes(size * item_type.bit_width // 8))
     items = pa.Array.from_buffers(item_type, size, [None, zeros])
-    return pa.FixedSizeListArray.from_arrays(
-        items, type=arrow_type, mask=pa.array(np.ones(length, dtype=bool))
-    )
+    return pa.FixedSizeListArray.from_arrays(items, type=arrow_type, mask=pa.array(np.ones(length, dtype=bool)))
 
 
 class GrowingNumbers:
@@ -126,9 +124,7 @@ class LogView:
         return size / length if length else 0.0
 
 
-def take(
-    segments: Sequence[Segment], column_id: int, arrow_type: pa.DataType, positions: Numbers
-) -> pa.Array:
+def take(segments: Sequence[Segment], column_id: int, arrow_type: pa.DataType, positions: Numbers) -> pa.Array:
     """Return a column's values at `positions`, as one array; a nested one shares no children with the log."""
     if not len(positions):
         return pa.array([], type=arrow_type)

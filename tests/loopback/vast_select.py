@@ -66,9 +66,7 @@ def select(entry: TableEntry, view: LogView, body: bytes, page: Page) -> bytes:
 
 def _fiber(table: _Reader, query: Query, page: Page, sub_split: int) -> bytes:
     start = page.starts[sub_split]
-    rows = (
-        np.empty(0, dtype=np.int64) if start == NO_MORE_ROWS else _rows_of(table.view, page, sub_split, start)
-    )
+    rows = np.empty(0, dtype=np.int64) if start == NO_MORE_ROWS else _rows_of(table.view, page, sub_split, start)
     if query.predicate is not None and len(rows):
         rows = table.matching(query.predicate, rows)
     limit = min(page.limit, table.rows_per_page)

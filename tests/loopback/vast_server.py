@@ -33,7 +33,7 @@ DEFAULT_KEYS = ("loopback-access", "loopback-secret")
 MAX_CELL_BYTES = 126 * 1024  # what VAST's field tools warn of; None: unlimited
 
 
-class Dropped(Exception):  # noqa: N818 - not an error: the plan of a fault
+class Dropped(Exception):
     """The connection is to be closed, after half of `answer` if there is one."""
 
     def __init__(self, answer: Answer | None = None) -> None:
@@ -93,9 +93,7 @@ class VastServer:
         self.stopping.clear()
         self._http = _HttpServer((HOST, self._port), self)
         self._port = self._http.server_address[1]
-        threading.Thread(
-            target=self._http.serve_forever, args=(0.02,), daemon=True, name="vast-loopback"
-        ).start()
+        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True, name="vast-loopback").start()
 
     def stop(self) -> None:
         """Stop listening and close all connections; the database stays."""
@@ -292,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stopping.set())
     with server:
-        print(server.endpoint, flush=True)  # noqa: T201 - what the caller reads
+        print(server.endpoint, flush=True)
         if options.until_input_ends:
             threading.Thread(target=_watch_input, args=(server,), daemon=True).start()
         server.stopping.wait(options.max_seconds)
@@ -306,9 +304,7 @@ def _watch_input(server: VastServer) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="vast_server", description="A VAST DataBase server on 127.0.0.1 for tests."
-    )
+    parser = argparse.ArgumentParser(prog="vast_server", description="A VAST DataBase server on 127.0.0.1 for tests.")
     parser.add_argument("--port", type=int, default=0, help="0: any free one; the endpoint is printed")
     parser.add_argument("--bucket", action="append", required=True, help="may be given several times")
     parser.add_argument("--version", default="5.5", help="5.4 or 5.5")

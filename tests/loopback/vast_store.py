@@ -199,9 +199,7 @@ class Database:
         if self._owners.get(path, transaction.txid) != transaction.txid:
             raise conflict(f"{'/'.join(path)} is being changed by another open transaction")
         if self._changed.get(path, 0) > transaction.snapshot:
-            raise conflict(
-                f"{'/'.join(path)} was changed by a transaction that committed after this one began"
-            )
+            raise conflict(f"{'/'.join(path)} was changed by a transaction that committed after this one began")
         self._owners[path] = transaction.txid
         transaction.changes[path] = entry
 
@@ -254,9 +252,7 @@ class Database:
             transaction.require_schema(path[:SCHEMA_DEPTH])
             self._require_free(transaction, path)
             columns = tuple(self._new_column(column) for column in schema)
-            entry = TableEntry(
-                next(self._handles), columns, (), vector_index, max_cell_bytes=self._max_cell_bytes
-            )
+            entry = TableEntry(next(self._handles), columns, (), vector_index, max_cell_bytes=self._max_cell_bytes)
             self._change(transaction, path, replace(entry, sorted_by=sort_ids(entry, sorted_by)))
 
     def set_sorting(self, txid: int, path: Path, sorted_by: Sequence[int]) -> None:

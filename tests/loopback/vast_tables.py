@@ -87,7 +87,7 @@ class TableEntry:
 Entry = SchemaEntry | TableEntry
 
 
-class NoSortColumn(ApiError):  # noqa: N818 - named as the other errors are: by what is wrong
+class NoSortColumn(ApiError):
     """A sorting key names a column that is not there; server versions tell it differently."""
 
     def __init__(self) -> None:

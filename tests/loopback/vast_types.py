@@ -78,9 +78,7 @@ def _check_vector(field: pa.Field, arrow_type: pa.DataType) -> None:
 
 
 def _unsupported(field: pa.Field, why: str) -> ApiError:
-    return ApiError(
-        "TabularUnsupportedColumnType", f"TabularUnsupportedColumnType: column {field.name}: {why}"
-    )
+    return ApiError("TabularUnsupportedColumnType", f"TabularUnsupportedColumnType: column {field.name}: {why}")
 
 
 def check_sent_field(column: pa.Field, sent: pa.Field) -> None:
