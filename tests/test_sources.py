@@ -14,6 +14,7 @@ import os
 import pathlib
 import socket
 import stat
+import subprocess
 import sys
 import tempfile
 import threading
@@ -33,6 +34,9 @@ from exr_inspector.limits import FIRST_READ_BYTES
 from exr_inspector.sources import open_source
 from tests.support.counting import CountingFile, CountingStream
 from tests.support.exr_bytes import attribute, minimal_attributes, scanline_part, single_part
+
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 def _large() -> bytes:
@@ -337,6 +341,10 @@ def test_a_directory(tmp_path: pathlib.Path) -> None:
 def test_a_fifo_does_not_wait_for_a_writer(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
+    # In a process that can be ended: without O_NONBLOCK the call would wait for ever.
+    code = f"import exr_inspector\nprint(exr_inspector.inspect({str(path)!r})['errors'][0]['code'])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT)
+    assert run.stdout == "source_not_regular\n"
     error = problem_of(path)
     assert error["code"] == "source_not_regular"
     assert "a FIFO: read it through `-`" in error["message"]
