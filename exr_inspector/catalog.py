@@ -163,7 +163,7 @@ class Catalog:
 
 
 _NEAREST = """\
-WITH nearest AS (
+WITH nearest AS MATERIALIZED (
     SELECT v.file_id, v.file_path, array_cosine_distance(v.{column}, $vector::FLOAT[{dim}]) AS distance
     FROM {table} AS v
     WHERE v.{column} IS NOT NULL

@@ -20,7 +20,7 @@ from exr_inspector.errors import Problem, shown
 from exr_inspector.stores.base import StoreError
 
 # A query that needs more fails; the machine goes on. Scans and limits stream, sorting whole catalogs of millions fits.
-MEMORY_LIMIT = "2GB"
+MEMORY_LIMIT = "4GB"
 MAX_THREADS = 4
 # The parser recurses; no query that a person writes is longer.
 MAX_SQL_CHARACTERS = 1 << 17

@@ -1,7 +1,8 @@
 """Whether the database is reachable, right, and safe for upserts: one finding for each question, in plain words.
 
 The questions build on each other: after a failure the rest is not asked. What is asked of VAST DataBase changes
-nothing but, for the second probe, the `last_batch` of one lock row; `is_creating` makes missing tables first.
+nothing but, for the second probe, the `last_batch` of one lock row; `is_creating` makes missing tables first,
+`is_pruning` deletes old lines of the batch ledger, which nobody asks for any more.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ def check_catalog(path: str) -> Iterator[Finding]:
         store.close()
 
 
-def check_vast(settings: VastSettings, *, is_creating: bool = False) -> Iterator[Finding]:
+def check_vast(settings: VastSettings, *, is_creating: bool = False, is_pruning: bool = False) -> Iterator[Finding]:
     """What can be said of a schema in VAST DataBase. Raises VASTDatabaseError if the client is not installed."""
     where = f"bucket {settings.bucket}, schema {settings.schema}; endpoint and keys from {settings.place}"
     yield Finding("configuration", OK, where)
     import_module("exr_inspector.stores.vast").require_client()
-    probe = import_module("exr_inspector.stores.vast_probe").Probe(settings, is_creating=is_creating)
+    probe = import_module("exr_inspector.stores.vast_probe").Probe(settings)
+    probe.is_creating, probe.is_pruning = is_creating, is_pruning
     try:
         for check, run in probe.checks():
             finding = _asked(check, run)

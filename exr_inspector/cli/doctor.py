@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--db", metavar="FILE", help="ask of a DuckDB catalog")
     where.add_argument("--vast", action="store_true", help="ask of VAST DataBase; so without --db")
     parser.add_argument("--create", action="store_true", help="make missing tables in VAST DataBase first")
+    parser.add_argument("--prune", action="store_true", help="delete what is older than 30 days in the batch ledger")
     parser.add_argument("--json", action="store_true", help="the findings as a JSON array")
 
 
@@ -28,9 +29,13 @@ def run(options: argparse.Namespace) -> int:
     if options.db:
         return _told(doctor.check_catalog(options.db), is_json=options.json)
     try:
-        return _told(doctor.check_vast(_settings(), is_creating=options.create), is_json=options.json)
+        return _told(_of_vast(options), is_json=options.json)
     except ExrError as error:  # the client is not installed
         raise UsageError(str(error)) from error
+
+
+def _of_vast(options: argparse.Namespace) -> Iterable[doctor.Finding]:
+    return doctor.check_vast(_settings(), is_creating=options.create, is_pruning=options.prune)
 
 
 def _settings() -> VastSettings:

@@ -23,7 +23,7 @@ _MOST_DELETED = 10
 _DEFAULT_JOBS = 8
 _MOST_JOBS = 1024
 # Reading takes the other cores; a batch is too small for more than one to write it quicker.
-_STORE_THREADS = 1
+_STORE = {"threads": 1, "memory_limit": "1GB"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +57,9 @@ def run(options: argparse.Namespace) -> int:
     store = None
     try:
         if not options.dry_run or options.vast:
-            store = open_store(options, threads=_STORE_THREADS)
+            store = open_store(options, **_STORE)
         elif os.path.exists(options.db):
-            store = open_store(options, threads=_STORE_THREADS, read_only=True)
+            store = open_store(options, read_only=True, **_STORE)
         return max(_scan(options, store, roots), roots.status)
     except ExrError as error:
         complain(None, str(error))

@@ -12,21 +12,18 @@
 --   0.0214   | /shows/abc/sq01/sh020/bty.1001.exr | 90c3b2a1f0e94d78a6b5c4d3e2f10a9b | 1001         | 47100221
 SELECT
     near.distance,
-    near.file_path,
-    near.file_id,
-    near.frame_number,
-    near.size_bytes
+    f.file_path,
+    f.file_id,
+    f.frame_number,
+    f.size_bytes
 FROM (
     SELECT
-        greatest(array_cosine_distance(f.metadata_embedding, CAST($reference AS FLOAT[384])), 0) AS distance,
-        f.file_path,
-        f.file_path_normalized,
-        f.file_id,
-        f.frame_number,
-        f.size_bytes
-    FROM current_files AS f
-    WHERE f.metadata_embedding IS NOT NULL
+        v.file_id,
+        greatest(array_cosine_distance(v.metadata_embedding, CAST($reference AS FLOAT[384])), 0) AS distance
+    FROM files AS v
+    WHERE v.metadata_embedding IS NOT NULL
 ) AS near
+JOIN current_files AS f ON f.file_id = near.file_id
 WHERE near.distance <= $max_distance
-ORDER BY near.distance, near.file_path_normalized
+ORDER BY near.distance, f.file_path_normalized
 LIMIT $k

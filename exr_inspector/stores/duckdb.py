@@ -69,9 +69,10 @@ class DuckDBStore:
     """A catalog: the `Store`, `ScanStore` and `MigratableStore` of one DuckDB database. A context manager.
 
     Opening makes what is missing and migrates an older catalog (`migration` tells what it did). `read_only` never
-    writes; without `is_migrated` an older catalog stays as it is; without `is_made` a missing one is an error;
-    `threads` is how many cores DuckDB uses, all by default. Raises StoreError: `store_busy` while another process has
-    the catalog open, `store_schema` if it is of a newer version or no catalog.
+    writes; without `is_migrated` an older catalog stays as it is; without `is_made` a missing one is an error.
+    `threads` is how many cores DuckDB uses, `memory_limit` (as "1GB") when it begins to use the disk instead; by
+    default all cores, and most of the memory. Raises StoreError: `store_busy` while another process has the catalog
+    open, `store_schema` if it is of a newer version or no catalog.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class DuckDBStore:
         is_migrated: bool = True,
         is_made: bool = True,
         threads: int | None = None,
+        memory_limit: str | None = None,
     ) -> None:
         self.path = os.fspath(path)
         self.migration: Report | None = None
@@ -92,6 +94,8 @@ class DuckDBStore:
             with _translated():
                 if threads is not None:
                     self.connection.execute(f"SET threads = {int(threads)}")
+                if memory_limit is not None:
+                    self.connection.execute(f"SET memory_limit = {schema.text(memory_limit)}")
                 self._prepare(is_made=is_made and not read_only, is_migrated=is_migrated, read_only=read_only)
         except BaseException:
             self.close()

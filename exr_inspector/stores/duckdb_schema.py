@@ -42,10 +42,19 @@ _LATEST_COLUMNS = "last_inspected, coalesce(mtime, TIMESTAMP '0001-01-01'), file
 # Which of a path's rows is the latest: the one that orders last.
 LATEST = f"row({_LATEST_COLUMNS})"
 
+# What is left out are the few rows of paths that have several: vectors and documents go through no grouping.
 CREATE_VIEW = f"""\
 CREATE OR REPLACE VIEW {CURRENT_VIEW} AS
 SELECT * FROM files
-WHERE file_id IN (SELECT arg_max(file_id, {LATEST}) FROM files GROUP BY file_path_normalized)"""
+WHERE file_id NOT IN (
+    SELECT file_id FROM (
+        SELECT file_id, row_number() OVER (PARTITION BY file_path_normalized ORDER BY {LATEST} DESC) AS place
+        FROM files
+        SEMI JOIN (SELECT file_path_normalized FROM files GROUP BY ALL HAVING count(*) > 1)
+            USING (file_path_normalized)
+    )
+    WHERE place > 1
+)"""
 _VIEW_COMMENT = "the latest row of each path: by last_inspected, then mtime, then file_id"
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from exr_inspector.config_vast import SettingsError, VastSettings, vast_settings
 from exr_inspector.errors import Problem
 from exr_inspector.stores.base import Document, StoreError, WriteResult, write_halving
-from exr_inspector.tables import documents_to_tables
+from exr_inspector.tables import Tables, documents_to_tables
 
 if TYPE_CHECKING:
     from exr_inspector.stores.vast_store import VastStore
@@ -75,17 +75,26 @@ def persist_to_vast_database(
     The thread's last store is kept open and used again. Raises DocumentError (a ValueError) for a payload that is no
     document, naming the field; every other failure is in the result.
     """
-    documents_to_tables([payload])  # a bad payload is the caller's error, whatever the database
+    tables = documents_to_tables([payload])  # a bad payload is the caller's error, whatever the database
     try:
         store = _store(event, session, getattr(ctx, "secrets", None))
         if store is None:
             return NOT_CONFIGURED.as_dict()
-        (result,) = write_halving(store.write_batch, [payload])
+        (result,) = write_halving(_writer(store, payload, tables), [payload])
     except (SettingsError, StoreError) as error:
         if not error.retryable:
             close_kept_store()  # what it knows of the tables may be wrong
         return WriteResult.of_error(error).as_dict()
     return result.as_dict()
+
+
+def _writer(store: VastStore, payload: Document, tables: Tables) -> Callable[[Sequence[Document]], list[WriteResult]]:
+    """Writes the tables of the payload, which are made already, or else the document that takes its place."""
+
+    def write(documents: Sequence[Document]) -> list[WriteResult]:
+        return store.write_tables(tables) if documents[0] is payload else store.write_batch(documents)
+
+    return write
 
 
 def close_kept_store() -> None:

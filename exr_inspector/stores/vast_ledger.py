@@ -22,6 +22,8 @@ from exr_inspector.stores.vast_client import ROW_ID, Client, insert, pauses, upd
 from exr_inspector.stores.vast_tables import BATCHES, LOCKS, Catalog
 
 _SETTLE_TRIES = 6
+# A lost commit is settled within minutes; the rest is for people who look for what happened.
+KEPT_FOR = timedelta(days=30)
 # More shards than this are picked out of the whole table, 1 MiB: a predicate costs half a millisecond for each value.
 _FEW_SHARDS = 100
 
@@ -83,7 +85,7 @@ def _tokens(client: Client, catalog: Catalog, token: str) -> int:
         return int(client.select(table, ["token"], table["token"] == token).num_rows)
 
 
-def prune(client: Client, catalog: Catalog, *, older_than: timedelta = timedelta(days=30)) -> int:
+def prune(client: Client, catalog: Catalog, *, older_than: timedelta = KEPT_FOR) -> int:
     """Deletes old lines of the ledger, which nobody will ask for; returns how many. Raises VASTDatabaseError."""
     with client.writing() as transaction:
         table = catalog.open(transaction, BATCHES)

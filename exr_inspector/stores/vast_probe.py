@@ -16,6 +16,7 @@ from vastdb import errors
 
 from exr_inspector.config_vast import VastSettings
 from exr_inspector.doctor import FAILED, OK, WARNING
+from exr_inspector.stores import vast_ledger
 from exr_inspector.stores.vast import VASTDatabaseError
 from exr_inspector.stores.vast_client import ROW_ID, Client, update
 from exr_inspector.stores.vast_store import provisioned, require_current
@@ -31,9 +32,11 @@ _PROBES = 4
 class Probe:
     """The checks, in order; each may use what the ones before it found."""
 
-    def __init__(self, settings: VastSettings, *, is_creating: bool) -> None:
+    is_creating = False
+    is_pruning = False
+
+    def __init__(self, settings: VastSettings) -> None:
         self._settings = settings
-        self._is_creating = is_creating
         self._client: Client | None = None
         self._catalog: Catalog | None = None
 
@@ -54,6 +57,8 @@ class Probe:
             yield "two open writers", self.two_open_writers
             yield "a writer come too late", self.late_writer
             yield "ended transactions", self.ended_transaction
+            if self.is_pruning:
+                yield "batch ledger", self.batch_ledger
 
     def _connected(self) -> Client:
         if self._client is None:
@@ -91,7 +96,7 @@ class Probe:
     def tables(self) -> Verdict:
         """Whether the tables are there, and as the program has them."""
         client = self._connected()
-        if self._is_creating:
+        if self.is_creating:
             self._catalog = provisioned(client)
             require_current(self._catalog)
             return OK, f"all tables are there, version {self._catalog.version}"
@@ -157,6 +162,11 @@ class Probe:
         except errors.HttpError as error:
             return WARNING, f"rolling back a committed transaction answers {error.status}, not 404"
         return WARNING, "rolling back a committed transaction is answered with success; the batch ledger decides"
+
+    def batch_ledger(self) -> Verdict:
+        """Deletes the lines that no lost commit will ask for."""
+        deleted = vast_ledger.prune(*self._opened())
+        return OK, f"{deleted} lines older than {vast_ledger.KEPT_FOR.days} days deleted"
 
     # ---- Probing -------------------------------------------------------------------------------------------
 
