@@ -44,8 +44,6 @@ def _migrate(options: argparse.Namespace, store: Any) -> int:
     to = CURRENT_VERSION if options.to is None else options.to
     if not OLDEST_VERSION <= to <= CURRENT_VERSION:
         raise UsageError(f"there is no version {to}: this program knows {OLDEST_VERSION} to {CURRENT_VERSION}")
-    if not hasattr(store, "stored_documents"):
-        raise UsageError("this version migrates DuckDB catalogs only")
     before = store.version()
     for migration, is_applied in plan(before, to):
         sign = "+" if is_applied else "-"
