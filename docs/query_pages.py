@@ -1,7 +1,5 @@
 """Writes the ten queries into docs/VAST_ANALYTICS_QUERIES.md; with --check says whether they are up to date."""
 
-# ruff: noqa: INP001 - a script beside the pages
-
 from __future__ import annotations
 
 import sys

@@ -1,7 +1,5 @@
 """Writes the tables' columns into docs/SCHEMA_AND_DEPLOYMENT.md; with --check says whether they are up to date."""
 
-# ruff: noqa: INP001 - a script beside the pages
-
 from __future__ import annotations
 
 import sys

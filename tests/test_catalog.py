@@ -1,7 +1,5 @@
 """Similarity, export, and an answer as Arrow; on a small catalog of real files."""
 
-# ruff: noqa: DTZ001 - the catalog's times are naive and hold UTC
-
 from __future__ import annotations
 
 import json

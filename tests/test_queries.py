@@ -1,7 +1,5 @@
 """The ten named queries: their headers, their rows by hand, and what other dialects make of them."""
 
-# ruff: noqa: DTZ001 - the catalog's times are naive and hold UTC
-
 from __future__ import annotations
 
 import math

@@ -35,7 +35,6 @@ from exr_inspector.sources import open_source
 from tests.support.counting import CountingFile, CountingStream
 from tests.support.exr_bytes import attribute, minimal_attributes, scanline_part, single_part
 
-
 ROOT = pathlib.Path(__file__).parents[1]
 
 

@@ -18,7 +18,7 @@ from exr_inspector.tables.values import canonical_json, cut_document
 
 FILE_ID_DIGITS = 32
 # No file system takes a longer path (Linux: 4,096 bytes, Windows: 32,767 characters, S3: 1,024 bytes).
-MAX_PATH_CHARACTERS = 64 * 1024
+MAX_PATH_BYTES = 64 * 1024
 
 _DRIVE = re.compile(r"[A-Za-z]:(?=/|\Z)")
 
@@ -50,8 +50,8 @@ def file_path(payload: Mapping[str, Any]) -> str:
     path = file.get("path") if isinstance(file, Mapping) else None
     if not path:
         raise DocumentError("Payload missing file.path")
-    if not isinstance(path, str) or len(path) > MAX_PATH_CHARACTERS:
-        raise DocumentError(f"file.path must be a text of at most {MAX_PATH_CHARACTERS} characters")
+    if not isinstance(path, str) or len(storable(path).encode()) > MAX_PATH_BYTES:
+        raise DocumentError(f"file.path must be a text of at most {MAX_PATH_BYTES} bytes")
     return storable(path)
 
 

@@ -1,7 +1,5 @@
 """A small catalog of two shows: fixtures copied to names as studios have them, and inspected for real."""
 
-# ruff: noqa: DTZ001 - the catalog's times are naive and hold UTC
-
 from __future__ import annotations
 
 import json
