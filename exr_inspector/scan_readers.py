@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from threading import Lock
 from types import TracebackType
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from exr_inspector.app import inspect
 from exr_inspector.errors import DocumentError, ExrError, Problem
@@ -149,11 +149,10 @@ class ReadingProcesses(Readers):
 
     def _ask(self, task: Task) -> Answer:
         process = self._idle.pop()  # there is one for each thread of the pool
-        assert process.stdin is not None  # noqa: S101 - they are pipes
-        assert process.stdout is not None  # noqa: S101
+        stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)  # they are pipes
         try:
-            _send(process.stdin, task)
-            found: Answer | ExrError = pickle.load(process.stdout)  # noqa: S301 - our own child
+            _send(stdin, task)
+            found: Answer | ExrError = pickle.load(stdout)  # noqa: S301 - our own child
         except (OSError, EOFError, pickle.UnpicklingError, ValueError) as error:
             raise StoreError(Problem("store_failed", "a reading process died")) from error
         self._idle.append(process)
