@@ -1,4 +1,4 @@
-"""Settings of a call: from an event, a mapping or the command line, to one record. Reads the environment for all.
+"""Settings of a call: from an event, a mapping or the command line, to one record. `config_vast` has the databases'.
 
 A value that cannot be understood is a problem in the document, never a crash; the default takes its place.
 """

@@ -11,6 +11,9 @@ under `errors`. An `ExrError` carries a `Problem`:
     │   ├── UnsupportedExr   a version or a flag that this reader does not know
     │   └── TruncatedExr     the header goes on after the last byte
     ├── LimitExceeded        a bound of `limits.Limits` was met
+    ├── SettingsError        a setting of a database is missing or wrong (config_vast.py)
+    ├── StoreError           a database could not do what it was asked for (stores/base.py)
+    │   └── VASTDatabaseError    VAST DataBase (stores/vast.py)
     └── DocumentError        a document that is not of the schema (also a ValueError)
         └── IncompleteDocument   values were cut or left out, so the bytes cannot be rebuilt
 """
@@ -77,10 +80,20 @@ CODES: dict[str, Code] = {
     "integrity_truncated": Code("error", False, "offsets or chunks lie past the file's end"),
     "integrity_trailing": Code("warning", False, "bytes follow the last chunk"),
     "integrity_inconsistent": Code("error", False, "a chunk's leader contradicts the offset table"),
+    # ---- The store
+    "store_unreachable": Code("error", True, "the database cannot be reached, or did not answer in time"),
+    "store_conflict": Code("error", True, "another writer changed the same rows; the bounded retries are used up"),
+    "store_busy": Code("error", True, "another process has the catalog open"),
+    "store_refused": Code("error", False, "the database refused: credentials, permission, a missing bucket"),
+    "store_schema": Code("error", False, "the tables in the database differ from the program's"),
+    "store_failed": Code("error", False, "the database reported another error"),
+    "store_unconfigured": Code("error", False, "a setting that the store needs is missing"),
+    "not_stored": Code("error", False, "the document could not be stored; this error row stands for it"),
     # ---- The call
     "config_invalid": Code("error", False, "a setting cannot be understood; its default was used"),
     "feature_unavailable": Code("error", False, "asked for what a header-only reader cannot do"),
     "document_invalid": Code("error", False, "a document that is not of the schema, or not complete"),
+    "column_misfit": Code("warning", False, "a value that its table's column cannot hold: stored there as null"),
     "policy_unreadable": Code("error", False, "the policy file cannot be read or understood"),
 }
 

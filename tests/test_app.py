@@ -625,7 +625,7 @@ def test_fixtures_fail_for_the_reason_in_the_manifest(file: FixtureFile) -> None
 
 
 def test_any_bytes_give_a_document() -> None:
-    random_bytes = random.Random("garbage")  # noqa: S311  # not for secrets
+    random_bytes = random.Random("garbage")  # not for secrets
     starts = [b"", start(), start(MULTIPART), start(TILED | LONG_NAMES), SMALL[:200]]
     for number in range(300):
         data = starts[number % len(starts)] + random_bytes.randbytes(random_bytes.randrange(200))
@@ -890,7 +890,7 @@ def test_tiles_and_levels_come_back() -> None:
 
 
 def test_numbers_keep_their_bits_through_json() -> None:
-    random_bits = random.Random("bits")  # noqa: S311  # not for secrets
+    random_bits = random.Random("bits")  # not for secrets
     floats = struct.pack("<500I", *(random_bits.randrange(2**32) for _ in range(500)))
     doubles = [struct.pack("<Q", random_bits.randrange(2**64)) for _ in range(100)]
     data = start() + header(

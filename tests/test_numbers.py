@@ -43,7 +43,7 @@ POWERS = sorted({power << 23 for power in range(1, 255)})
 # Where a shorter decimal is the second nearest one: both signs, every power of two.
 NEIGHBOURS = sorted({bits + step for bits in POWERS for step in (-1, 1, 2)})
 SUBNORMALS = [*range(1, 300), *(1 << bit for bit in range(23)), *(3 << bit for bit in range(21)), 0x7FFFFF, 0x7FFFFE]
-SEED = random.Random("single floats")  # noqa: S311  # not for secrets
+SEED = random.Random("single floats")  # not for secrets
 RANDOM = [SEED.randrange(1, 0x7F800000) for _ in range(12_000)]
 RANDOM_SUBNORMALS = [SEED.randrange(1, 0x800000) for _ in range(2000)]
 # 0.1, 0.2, … as single floats, and what renderers write: times, apertures, frame rates.

@@ -35,8 +35,13 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def command_parser(name: str, purpose: str, commands: Iterable[tuple[str, str]], *, is_default: bool) -> Parser:
-    """A parser for one command, which `purpose` describes; the default command's help tells of all of them."""
+def command_parser(
+    name: str, purpose: str, commands: Iterable[tuple[str, str]], *, is_default: bool, has_defaults: bool
+) -> Parser:
+    """A parser for one command, which `purpose` describes; the default command's help tells of all of them.
+
+    With `has_defaults` the command knows its own: an option that is not given is left out.
+    """
     commands = list(commands)
     epilog = None
     if is_default:
@@ -47,7 +52,7 @@ def command_parser(name: str, purpose: str, commands: Iterable[tuple[str, str]],
         description=purpose[:1].upper() + purpose[1:],
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
+        argument_default=argparse.SUPPRESS if has_defaults else None,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")

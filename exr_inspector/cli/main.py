@@ -10,7 +10,7 @@ import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exr_inspector.cli.escape import complain, say
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Command(NamedTuple):
     """A command's module and what it does.
 
-    The module has `Options`, a NamedTuple with a default for each; `add_arguments(parser)`, whose names are those
-    of the options; and `run(options)`, which returns the exit status.
+    The module has `add_arguments(parser)` and `run(options)`, which returns the exit status. Where it has `Options`,
+    a NamedTuple with a default for each, that is what `run` gets, else argparse's own namespace.
     """
 
     module: str
@@ -35,7 +35,13 @@ class Command(NamedTuple):
 DEFAULT_COMMAND = "inspect"
 COMMANDS: dict[str, Command] = {
     "inspect": Command("exr_inspector.cli.inspect", "print the documents of files; may be left out"),
-    "schema": Command("exr_inspector.cli.schema", "print the JSON Schema of the document"),
+    "scan": Command("exr_inspector.cli.scan", "read the headers below directories into a catalog"),
+    "doctor": Command("exr_inspector.cli.doctor", "ask whether the database is reachable, right, and safe"),
+    "query": Command("exr_inspector.cli.query", "ask a catalog: named queries, or SQL that can only read"),
+    "similar": Command("exr_inspector.cli.similar", "find the files of a catalog that are most like one"),
+    "export": Command("exr_inspector.cli.export", "write a catalog's tables as Parquet files"),
+    "migrate": Command("exr_inspector.cli.migrate", "bring a catalog to another version of the tables"),
+    "schema": Command("exr_inspector.cli.schema", "print the JSON Schema of the document, or the tables' schemas"),
 }
 
 
@@ -81,7 +87,8 @@ def _options(name: str, module: ModuleType, arguments: list[str]) -> Any:
         return module.Options(paths=arguments)
     from exr_inspector.cli.arguments import parsed  # noqa: PLC0415  argparse is loaded for options only
 
-    return module.Options(**parsed(_parser(name, module), arguments))
+    given = parsed(_parser(name, module), arguments)
+    return module.Options(**given) if hasattr(module, "Options") else SimpleNamespace(**given)
 
 
 def _parser(name: str, module: ModuleType) -> Parser:
@@ -89,6 +96,7 @@ def _parser(name: str, module: ModuleType) -> Parser:
 
     purpose = (module.__doc__ or "").partition(": ")[2]
     helps = ((each, row.help) for each, row in COMMANDS.items())
-    parser = command_parser(name, purpose, helps, is_default=name == DEFAULT_COMMAND)
+    has_defaults = hasattr(module, "Options")
+    parser = command_parser(name, purpose, helps, is_default=name == DEFAULT_COMMAND, has_defaults=has_defaults)
     module.add_arguments(parser)
     return parser

@@ -37,6 +37,11 @@ class Output:
             for run in _runs(pieces):
                 self._write_all(run.encode(self.encoding, "backslashreplace"))
 
+    def write_bytes(self, data: bytes) -> None:
+        """Writes data that is no text. Raises as `write` does."""
+        with _told(self.place):
+            self._write_all(data)
+
     def _write_all(self, data: bytes) -> None:
         # An unbuffered stdout may take less than it is given.
         view = memoryview(data)

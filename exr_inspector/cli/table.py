@@ -47,6 +47,15 @@ def write_many(documents: Iterator[Document], output: Output) -> None:
     _print([_table(_FILE_COLUMNS, map(_file_row, documents), most_rows=None)], output, width_elsewhere=1000)
 
 
+def write_rows(columns: Sequence[Column], rows: Iterable[Row], output: Output, *, note: str | None = None) -> None:
+    """Rows of texts as one table with all its columns; a note below it."""
+    table = _empty_table(columns)
+    for row in rows:
+        table.add_row(*(Text("" if value is None else str(value)) for value in row))
+    table.caption = note
+    _print([table], output, width_elsewhere=1000)
+
+
 def _print(tables: Iterable[Table | Text], output: Output, *, width_elsewhere: int) -> None:
     file = _Encoded(output.encoding, is_terminal=output.is_standard and is_terminal(sys.stdout))
     width = shutil.get_terminal_size((width_elsewhere, 0)).columns
@@ -105,20 +114,25 @@ def _text(heading: str) -> Column:
 def _table(columns: Sequence[Column], rows: Iterable[Row], *, most_rows: int | None = _MAX_ROWS) -> Table:
     """A table of at most so many rows; columns that are empty in all rows are left out."""
     cells = [["" if value is None else str(value) for value in row] for row in rows]
+    used = [index for index in range(len(columns)) if any(row[index] for row in cells)]
+    table = _empty_table([columns[index] for index in used])
+    for row in cells[:most_rows]:
+        table.add_row(*(Text(row[index]) for index in used))
+    left_out = 0 if most_rows is None else len(cells) - most_rows
+    if left_out > 0:
+        table.caption = f"and {left_out} more"
+    return table
+
+
+def _empty_table(columns: Sequence[Column]) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
         show_header=any(column.heading for column in columns),
     )
-    used = [index for index in range(len(columns)) if any(row[index] for row in cells)]
-    for heading, side, may_wrap in (columns[index] for index in used):
-        table.add_column(heading, justify=side, overflow="fold", no_wrap=not may_wrap)
-    for row in cells[:most_rows]:
-        table.add_row(*(Text(row[index]) for index in used))
-    left_out = 0 if most_rows is None else len(cells) - most_rows
-    if left_out > 0:
-        table.caption = f"and {left_out} more"
+    for heading, side, may_wrap in columns:
+        table.add_column(Text(heading), justify=side, overflow="fold", no_wrap=not may_wrap)
     return table
 
 

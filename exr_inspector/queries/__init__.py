@@ -1,0 +1,1 @@
+"""The named queries: one commented `.sql` file each; `exr_inspector.catalog_queries` reads them."""
