@@ -25,6 +25,7 @@ from exr_inspector.exr.chunks import (
 from exr_inspector.exr.offset_tables import FileBytes, PartTable, part_table, table_offsets, zero_ranges
 from exr_inspector.limits import Limits
 from exr_inspector.model import ExrHeader
+from exr_inspector.numbers import integer
 
 # The verdicts that a finding can lead to, the strongest first.
 _STRENGTH = ("truncated", "inconsistent", "incomplete", "trailing")
@@ -354,7 +355,7 @@ class _Check:
             table = tables.get(each.part_index)
             yield {
                 "part_index": each.part_index,
-                "chunk_count": each.chunk_count,
+                "chunk_count": None if each.chunk_count is None else integer(each.chunk_count),
                 "missing_chunks": None if table is None else table.missing,
                 "missing_ranges": zero_ranges(table.offsets) if table is not None and table.missing else [],
                 "found_chunks": None if self._found is None else self._found[each.part_index],
@@ -365,7 +366,7 @@ class _Check:
         entry = {
             "status": self._status(),
             "checked": self._checked,
-            "missing_bytes": self._missing_bytes or None,
+            "missing_bytes": integer(self._missing_bytes) or None,
             "trailing_bytes": self._trailing_bytes or None,
             "parts": list(self._part_entries()),
         }

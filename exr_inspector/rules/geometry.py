@@ -179,5 +179,5 @@ def chunk_table(facts: Facts) -> Findings:
     """A part's offset table has no more entries than the reference reads. Counted by the integrity check."""
     for part in facts.document.get("integrity", {}).get("parts", ()):
         count = part["chunk_count"]
-        if count is not None and count > _LARGEST_TABLE:
+        if count is not None and int(count) > _LARGEST_TABLE:
             yield Finding(f"{count} chunks are more than {_LARGEST_TABLE}", part["part_index"])
