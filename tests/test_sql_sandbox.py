@@ -229,7 +229,7 @@ def test_what_is_only_long_streams(folder: Path) -> None:
         "csv",
     ]
     command += ["--sql", "SELECT n, repeat('x', 100) AS x FROM range(100000000000) AS t(n)"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, preexec_fn=bounded) as process:  # noqa: PLW1509
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, preexec_fn=bounded) as process:
         assert process.stdout is not None
         for _ in range(50_000):
             assert process.stdout.readline()
