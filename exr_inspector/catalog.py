@@ -22,6 +22,7 @@ from exr_inspector.embedding import FINGERPRINT_DIM, METADATA_DIM
 from exr_inspector.errors import shown
 from exr_inspector.stores.duckdb import DuckDBStore
 from exr_inspector.tables import normalize_path
+from exr_inspector.tables.latest import LATEST_FIRST_SQL, LATEST_SQL
 
 # So many rows are in memory at a time.
 BATCH_ROWS = 10_000
@@ -113,8 +114,7 @@ class Catalog:
             if found.num_rows:
                 return reference
         found = self._ask(
-            """SELECT file_id FROM files WHERE file_path_normalized = ?
-            ORDER BY last_inspected DESC, mtime DESC NULLS LAST, file_id DESC LIMIT 1""",
+            f"SELECT file_id FROM files WHERE file_path_normalized = ? ORDER BY {LATEST_FIRST_SQL} LIMIT 1",
             [normalize_path(reference)],
         ).read_all()
         return found["file_id"][0].as_py() if found.num_rows else None
@@ -150,7 +150,7 @@ class Catalog:
         if k < 1:
             raise QueryError("at least one file must be asked for")
         values = {"vector": list(vector), "k": k, "without": without or ""}
-        sql, candidates = _NEAREST.format(**measure._asdict()), k + _CANDIDATES
+        sql, candidates = _NEAREST.format(**measure._asdict(), latest=LATEST_SQL), k + _CANDIDATES
         found = self._ask(sql, {**values, "candidates": candidates}).read_all()
         while found.num_rows < k and self._has_more(measure, candidates):
             candidates *= _MORE
@@ -171,12 +171,12 @@ WITH nearest AS MATERIALIZED (
     LIMIT $candidates
 ),
 latest AS (
-    SELECT arg_max(f.file_id, row(f.last_inspected, coalesce(f.mtime, TIMESTAMP '0001-01-01'), f.file_id)) AS file_id
-    FROM files AS f
-    WHERE f.file_path_normalized IN (
-        SELECT g.file_path_normalized FROM files AS g WHERE g.file_id IN (SELECT file_id FROM nearest)
+    SELECT arg_max(file_id, {latest}) AS file_id
+    FROM files
+    WHERE file_path_normalized IN (
+        SELECT file_path_normalized FROM files WHERE file_id IN (SELECT nearest.file_id FROM nearest)
     )
-    GROUP BY f.file_path_normalized
+    GROUP BY file_path_normalized
 )
 SELECT
     greatest(nearest.distance, 0) AS distance,

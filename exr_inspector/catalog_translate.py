@@ -16,6 +16,7 @@ from sqlglot import exp
 
 from exr_inspector.catalog_queries import NamedQuery, QueryError, Reference
 from exr_inspector.tables import TABLES
+from exr_inspector.tables.latest import LATEST_FIRST_SQL
 
 Node = Any  # an expression of sqlglot, which names their class differently from version to version
 
@@ -25,9 +26,7 @@ CURRENT_FILES = "current_files"
 # What `current_files` is where there is no such view. `tests/test_queries.py` compares the two.
 _LATEST = """\
 SELECT {columns} FROM (
-    SELECT {columns}, row_number() OVER (
-        PARTITION BY file_path_normalized ORDER BY last_inspected DESC, mtime DESC NULLS LAST, file_id DESC
-    ) AS newness
+    SELECT {columns}, row_number() OVER (PARTITION BY file_path_normalized ORDER BY {latest_first}) AS newness
     FROM files
 ) AS numbered
 WHERE newness = 1"""
@@ -103,7 +102,7 @@ def _used_columns(tree: Node) -> list[str]:
 
 
 def _with_current_files(tree: Node, columns: Sequence[str]) -> Node:
-    latest = sqlglot.parse_one(_LATEST.format(columns=", ".join(columns)), read="duckdb")
+    latest = sqlglot.parse_one(_LATEST.format(columns=", ".join(columns), latest_first=LATEST_FIRST_SQL), read="duckdb")
     first = exp.CTE(this=latest, alias=exp.TableAlias(this=exp.to_identifier(CURRENT_FILES)))
     others = tree.args.get("with_") or tree.args.get("with")
     if others is not None:

@@ -17,7 +17,6 @@ from types import TracebackType
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from exr_inspector.embedding import EMBEDDING_VERSION
 from exr_inspector.errors import Problem
@@ -32,7 +31,9 @@ from exr_inspector.stores.migrations import (
     StoredDocument,
     migrate,
 )
+from exr_inspector.stores.upsert import Versions, outdated, results, without
 from exr_inspector.tables import TABLES, Column, Tables, documents_to_tables
+from exr_inspector.tables.latest import LATEST_SQL
 
 IN_MEMORY = ":memory:"
 
@@ -165,17 +166,17 @@ class DuckDBStore:
             return []
         with self.transaction():
             known = self._versions(tables.files["file_id"].to_pylist())
-            outdated = _outdated(tables.files, known)
+            rewritten = outdated(tables.files, known)
             self._write_files(tables.files, is_upsert=bool(known))
-            self._delete_children(outdated)
-            unchanged = known.keys() - set(outdated)
+            self._delete_children(rewritten)
+            unchanged = known.keys() - set(rewritten)
             for name in schema.CHILDREN:
-                self._insert(name, _without(getattr(tables, name), unchanged))
-        return _results(tables.file_ids, known.keys())
+                self._insert(name, without(getattr(tables, name), unchanged))
+        return results(tables.file_ids, known)
 
-    def _versions(self, file_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    def _versions(self, file_ids: Sequence[str]) -> dict[str, Versions]:
         """Inspector and schema version of the rows that exist, found through the primary key."""
-        found: dict[str, tuple[str, str]] = {}
+        found: dict[str, Versions] = {}
         for start in range(0, len(file_ids), _KEYS_AT_A_TIME):
             keys = _literals(file_ids[start : start + _KEYS_AT_A_TIME])
             rows = self.connection.execute(
@@ -211,7 +212,7 @@ class DuckDBStore:
             rows = self.connection.execute(
                 f"""SELECT file_path_normalized, {columns}, error_count > 0 AND contains(raw_output, '"retryable":true')
                 FROM files WHERE file_path_normalized IN (SELECT path FROM staged)
-                ORDER BY file_path_normalized, {schema.LATEST}"""
+                ORDER BY file_path_normalized, {LATEST_SQL}"""
             ).fetchall()
         latest = {row[0]: row for row in rows}
         return {
@@ -311,27 +312,6 @@ def _slices(keys: pa.ChunkedArray, size: int) -> Iterator[list[str]]:
 
 def _literals(file_ids: Iterable[str]) -> str:
     return ",".join(map(schema.text, file_ids))
-
-
-def _outdated(files: pa.Table, known: dict[str, tuple[str, str]]) -> list[str]:
-    """The rows that exist, but were written by another version of the program, or of the document."""
-    names = ("file_id", "inspector_version", "schema_version")
-    rows = zip(*(files[name].to_pylist() for name in names), strict=True)
-    return [file_id for file_id, *versions in rows if file_id in known and known[file_id] != tuple(versions)]
-
-
-def _without(rows: pa.Table, file_ids: Iterable[str]) -> pa.Table:
-    left_out = pa.array(sorted(file_ids), pa.utf8())
-    return rows.filter(pc.invert(pc.is_in(rows["file_id"], left_out))) if len(left_out) else rows
-
-
-def _results(file_ids: Sequence[str], known: Iterable[str]) -> list[WriteResult]:
-    seen = set(known)
-    results = []
-    for file_id in file_ids:
-        results.append(WriteResult.of_written(file_id, inserted=file_id not in seen))
-        seen.add(file_id)
-    return results
 
 
 # ---- Opening, and what can go wrong ------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from exr_inspector.errors import Problem
 from exr_inspector.stores.base import StoreError
 from exr_inspector.stores.migrations import CURRENT_VERSION, MIGRATIONS, columns_at, unknown_version
 from exr_inspector.tables import TABLE_DESCRIPTIONS, TABLES, Column
+from exr_inspector.tables.latest import LATEST_SQL
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,18 +38,13 @@ _TYPES: dict[pa.DataType, str] = {
     pa.timestamp("us"): "TIMESTAMP",
 }
 
-# Which of a path's rows is the latest; a value that orders as SQL and as Python do.
-_LATEST_COLUMNS = "last_inspected, coalesce(mtime, TIMESTAMP '0001-01-01'), file_id"
-# Which of a path's rows is the latest: the one that orders last.
-LATEST = f"row({_LATEST_COLUMNS})"
-
 # What is left out are the few rows of paths that have several: vectors and documents go through no grouping.
 CREATE_VIEW = f"""\
 CREATE OR REPLACE VIEW {CURRENT_VIEW} AS
 SELECT * FROM files
 WHERE file_id NOT IN (
     SELECT file_id FROM (
-        SELECT file_id, row_number() OVER (PARTITION BY file_path_normalized ORDER BY {LATEST} DESC) AS place
+        SELECT file_id, row_number() OVER (PARTITION BY file_path_normalized ORDER BY {LATEST_SQL} DESC) AS place
         FROM files
         SEMI JOIN (SELECT file_path_normalized FROM files GROUP BY ALL HAVING count(*) > 1)
             USING (file_path_normalized)

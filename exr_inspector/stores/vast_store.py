@@ -20,11 +20,13 @@ from exr_inspector.errors import Problem
 from exr_inspector.stores import vast_ledger
 from exr_inspector.stores.base import Document, KnownFile, WriteResult
 from exr_inspector.stores.migrations import CURRENT_VERSION
+from exr_inspector.stores.upsert import Versions, outdated, results, without
 from exr_inspector.stores.vast import VASTDatabaseError
 from exr_inspector.stores.vast_client import ROW_ID, Client, CommitFailed, insert, pauses, update
 from exr_inspector.stores.vast_migrate import Migrating
 from exr_inspector.stores.vast_tables import CHILDREN, Catalog, for_vast, provision
 from exr_inspector.tables import Tables, documents_to_tables
+from exr_inspector.tables.latest import age
 
 # How often a batch is tried before it is split, and a single document before it is given up.
 BATCH_TRIES = 8
@@ -42,7 +44,7 @@ class _Known(NamedTuple):
 
     row_id: Any
     inspection_count: int
-    versions: tuple[str, str]
+    versions: Versions
 
 
 class VastStore(Migrating):
@@ -134,7 +136,7 @@ class VastStore(Migrating):
         except CommitFailed as failure:
             if not vast_ledger.is_committed(self.client, self.catalog, token):
                 raise (failure.error if failure.is_over else vast_ledger.unsure(failure.error)) from None
-        return _results(tables.file_ids, known)
+        return results(tables.file_ids, known)
 
     def _upsert(self, transaction: Any, tables: Tables, token: str) -> dict[str, _Known]:
         files = tables.files
@@ -142,12 +144,12 @@ class VastStore(Migrating):
         vast_ledger.lock(self.client, self.catalog, transaction, file_ids, token)
         known = self._known(transaction, file_ids)
         self._update_files(transaction, files, known)
-        insert(self._open(transaction, "files"), _without(files, known))
-        outdated = _outdated(files, known)
-        self._delete(transaction, CHILDREN, outdated)
-        unchanged = known.keys() - set(outdated)
+        insert(self._open(transaction, "files"), without(files, known))
+        rewritten = outdated(files, {file_id: row.versions for file_id, row in known.items()})
+        self._delete(transaction, CHILDREN, rewritten)
+        unchanged = known.keys() - set(rewritten)
         for name in CHILDREN:
-            insert(self._open(transaction, name), _without(getattr(tables, name), unchanged))
+            insert(self._open(transaction, name), without(getattr(tables, name), unchanged))
         vast_ledger.record(self.catalog, transaction, token, inserted=files.num_rows - len(known), updated=len(known))
         return known
 
@@ -200,7 +202,7 @@ class VastStore(Migrating):
             table = self._open(transaction, "files")
             found = self.client.select_keys(table, _PATH, paths, columns).to_pylist()
             latest: dict[str, dict[str, Any]] = {}
-            for row in sorted(found, key=_age):
+            for row in sorted(found, key=age):
                 latest[row[_PATH]] = row
             doubtful = [row["file_id"] for row in latest.values() if row["error_count"]]
             retried = self._worth_a_retry(table, doubtful)
@@ -281,11 +283,6 @@ def require_current(catalog: Catalog) -> None:
         raise VASTDatabaseError(Problem("store_schema", message))
 
 
-def _age(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Orders the rows of a path, the latest last, as the catalog's view does."""
-    return row["last_inspected"] or datetime.min, row["mtime"] or datetime.min, row["file_id"]  # noqa: DTZ901 - naive UTC
-
-
 def _halves(tables: Tables) -> tuple[Tables, Tables]:
     """The tables of the first and of the second half of the keys."""
     keys = tables.files["file_id"].to_pylist()
@@ -299,27 +296,3 @@ def _only(tables: Tables, keys: Sequence[str]) -> Tables:
     rows = {name: getattr(tables, name) for name in ("files", *CHILDREN)}
     kept = {name: each.filter(pc.is_in(each["file_id"], array)) for name, each in rows.items()}
     return tables._replace(**kept, file_ids=file_ids, problems=[])
-
-
-def _outdated(files: pa.Table, known: Mapping[str, _Known]) -> list[str]:
-    """The rows that exist, but were written by another version of the program, or of the document."""
-    columns = (files[name].to_pylist() for name in ("file_id", "inspector_version", "schema_version"))
-    return [
-        file_id
-        for file_id, *versions in zip(*columns, strict=True)
-        if file_id in known and known[file_id].versions != tuple(versions)
-    ]
-
-
-def _without(rows: pa.Table, file_ids: Iterable[str]) -> pa.Table:
-    left_out = pa.array(sorted(file_ids), pa.utf8())
-    return rows.filter(pc.invert(pc.is_in(rows["file_id"], left_out))) if len(left_out) else rows
-
-
-def _results(file_ids: Sequence[str], known: Iterable[str]) -> list[WriteResult]:
-    seen = set(known)
-    results = []
-    for file_id in file_ids:
-        results.append(WriteResult.of_written(file_id, inserted=file_id not in seen))
-        seen.add(file_id)
-    return results
