@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from exr_inspector.config import InspectConfig, inspect_config
+from exr_inspector.config import DEFAULT_CONFIG, InspectConfig, inspect_config
 from exr_inspector.errors import ExrError, FormatError, Problem, SourceError, TruncatedExr
 from exr_inspector.exr.integrity import Integrity, check_integrity, integrity_entry
 from exr_inspector.exr.offset_tables import FileBytes
@@ -110,6 +110,12 @@ def inspect(
             document, facts = _inspected(opened, settings, bounds, problems)
     if validation is not None:
         document["validation"] = validation.entry(facts)
+    return document
+
+
+def unread_document(path: str, problem: Problem) -> Document:
+    """The document of a file that could not be read at all."""
+    document, _ = _unread(path, DEFAULT_CONFIG, [], problem)
     return document
 
 

@@ -38,6 +38,7 @@ CODES: dict[str, Code] = {
     "source_not_regular": Code("fatal", False, "a directory, FIFO, socket or device; devices are read through `-`"),
     "source_changed": Code("fatal", True, "the file became shorter while it was read"),
     "source_failed": Code("fatal", True, "the system reported another error while reading"),
+    "source_reader_died": Code("fatal", True, "the process that read the file died of it, or was killed"),
     "source_unsupported": Code("fatal", False, "this kind of address cannot be read by this installation"),
     # ---- The framing: what follows cannot be found any more
     "empty_file": Code("fatal", False, "the file has no bytes"),

@@ -168,13 +168,13 @@ class _Scan:
         first = list(_until(batches, FEW_FILES))
         is_few = sum(map(len, first)) <= FEW_FILES
         with self._readers(is_few=is_few) as readers:
-            pending: deque[Future[Answer]] = deque()
+            pending: deque[Future[list[Answer]]] = deque()
             for batch in chain(first, batches):
                 pending.append(readers.submit(self._task(store, batch, readers.count)))
                 while len(pending) > 2 * readers.count or (pending and pending[0].done()):
-                    self._write(store, pending.popleft().result())
+                    self._write_answers(store, pending.popleft())
             while pending:
-                self._write(store, pending.popleft().result())
+                self._write_answers(store, pending.popleft())
 
     def _readers(self, *, is_few: bool) -> Readers:
         count = self._settings.processes
@@ -185,6 +185,10 @@ class _Scan:
     def _task(self, store: ScanStore, batch: Sequence[str], readers: int) -> Task:
         threads = -(-self._settings.jobs // readers)
         return Task(batch, self._settings.integrity, threads, hasattr(store, "write_tables"))
+
+    def _write_answers(self, store: ScanStore, answers: Future[list[Answer]]) -> None:
+        for each in answers.result():
+            self._write(store, each)
 
     def _write(self, store: ScanStore, answer: Answer) -> None:
         results = _written(store, answer, self._settings.integrity)

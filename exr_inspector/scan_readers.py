@@ -20,9 +20,9 @@ from threading import Lock
 from types import TracebackType
 from typing import IO, Any, NamedTuple, cast
 
-from exr_inspector.app import inspect
-from exr_inspector.errors import DocumentError, ExrError, Problem
-from exr_inspector.stores.base import Document, StoreError
+from exr_inspector.app import inspect, unread_document
+from exr_inspector.errors import DocumentError, Problem
+from exr_inspector.stores.base import Document
 from exr_inspector.tables import Tables, documents_to_tables
 from exr_inspector.tables.values import cut_document
 
@@ -113,10 +113,10 @@ class Readers:
 
     count = 1
 
-    def submit(self, task: Task) -> Future[Answer]:
-        """The answer, now or later; it may raise StoreError if a reading process died."""
-        future: Future[Answer] = Future()
-        future.set_result(answer(task))
+    def submit(self, task: Task) -> Future[list[Answer]]:
+        """The answer, now or later: in pieces, if a reading process died of one of the files."""
+        future: Future[list[Answer]] = Future()
+        future.set_result([answer(task)])
         return future
 
     def close(self) -> None:
@@ -135,42 +135,83 @@ class Readers:
 
 
 class ReadingProcesses(Readers):
-    """So many processes; each has a thread here that waits for it."""
+    """So many processes; each has a thread here that waits for it.
+
+    The process that dies of a file, which nothing but the system's want of memory should do, is followed by another;
+    the files are then read in halves, until the one is found. It becomes an error row like any unreadable file.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self._is_closed = False
         self._processes = [_start() for _ in range(count)]
         self._idle = list(self._processes)
         self._pool = ThreadPoolExecutor(count)
 
-    def submit(self, task: Task) -> Future[Answer]:
+    def submit(self, task: Task) -> Future[list[Answer]]:
         """See `Readers.submit`."""
         return self._pool.submit(self._ask, task)
 
-    def _ask(self, task: Task) -> Answer:
+    def _ask(self, task: Task) -> list[Answer]:
+        try:
+            return [self._asked(task)]
+        except _ProcessDied:
+            if len(task.paths) == 1:
+                return [_unread(task)]
+        middle = len(task.paths) // 2
+        halves = task.paths[:middle], task.paths[middle:]
+        return [found for half in halves for found in self._ask(task._replace(paths=half))]
+
+    def _asked(self, task: Task) -> Answer:
         process = self._idle.pop()  # there is one for each thread of the pool
         stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)  # they are pipes
         try:
             _send(stdin, task)
-            found: Answer | ExrError = pickle.load(stdout)  # noqa: S301 - our own child
+            found: Answer = pickle.load(stdout)  # noqa: S301 - our own child
         except (OSError, EOFError, pickle.UnpicklingError, ValueError) as error:
-            raise StoreError(Problem("store_failed", "a reading process died")) from error
+            self._replace(process)
+            raise _ProcessDied from error
         self._idle.append(process)
-        if isinstance(found, ExrError):
-            raise found
         return found
+
+    def _replace(self, process: subprocess.Popen[bytes]) -> None:
+        if self._is_closed:
+            return
+        _end(process)
+        self._processes.remove(process)
+        self._processes.append(_start())
+        self._idle.append(self._processes[-1])
 
     def close(self) -> None:
         """Ends the processes without waiting for what they read."""
+        self._is_closed = True
         for process in self._processes:
             process.kill()
         self._pool.shutdown(cancel_futures=True)
         for process in self._processes:
-            for pipe in (process.stdin, process.stdout):
-                with suppress(OSError):
-                    if pipe is not None:
-                        pipe.close()
-            process.wait()
+            _end(process)
+
+
+class _ProcessDied(Exception):
+    """A reading process is gone, and with it its answer."""
+
+
+def _unread(task: Task) -> Answer:
+    """The answer about the one file that no process survives."""
+    (path,) = task.paths
+    problem = Problem("source_reader_died", "the process that read this file died of it, or was killed")
+    document, now = unread_document(path, problem), datetime.now(timezone.utc)
+    tables = _tables([document], now) if task.as_tables else None
+    return Answer(task.paths, now, 0.0, tables, [] if task.as_tables else [document], 1, [(path, problem.message)])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError):
+            if pipe is not None:
+                pipe.close()
+    process.wait()
 
 
 # The reading processes find the package where this one did, and nothing in the working directory.

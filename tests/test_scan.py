@@ -27,7 +27,7 @@ from exr_inspector.stores.base import KnownFile, StoreError, WriteResult
 from exr_inspector.stores.duckdb import DuckDBStore
 from exr_inspector.tables import Tables, documents_to_tables, file_id
 from tests.support import exr_bytes
-from tests.support.fixture_files import FILES, FOLDER
+from tests.support.fixture_files import FILES
 
 ROOT = Path(__file__).parent.parent
 LONG_AGO = 1_700_000_000
@@ -81,7 +81,8 @@ class Listener:
 
 
 def run(*arguments: str, cwd: Path | None = None) -> tuple[int, str, str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found_in = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))
+    environment = {**os.environ, "PYTHONPATH": found_in}
     done = subprocess.run(
         [sys.executable, "-m", "exr_inspector", "scan", *arguments],
         cwd=cwd or ROOT,
@@ -279,10 +280,11 @@ def test_a_catalog_that_is_in_use(tree: Path, db: str) -> None:
 
 def test_processes_and_threads_read_the_same() -> None:
     paths = [str(file.path) for file in FILES]
-    alone, threaded = (Readers().submit(Task(paths, "table", threads, as_tables=True)).result() for threads in (1, 8))
+    tasks = (Task(paths, "table", threads, as_tables=True) for threads in (1, 8))
+    (alone,), (threaded,) = (Readers().submit(task).result() for task in tasks)
     with ReadingProcesses(2) as readers:
         futures = [readers.submit(Task(paths, "table", 2, as_tables=True)) for _ in range(5)]
-        answers = [future.result() for future in futures]
+        answers = [answer for future in futures for answer in future.result()]
     for answer in (threaded, *answers):
         assert answer.tables is not None
         assert alone.tables is not None
@@ -292,13 +294,51 @@ def test_processes_and_threads_read_the_same() -> None:
         assert answer.messages == alone.messages
 
 
-def test_a_reading_process_that_dies_stops_the_scan() -> None:
+# Python of its own accord runs a module of this name when it starts.
+DEADLY = """
+import os, signal, sys
+sys.addaudithook(lambda event, of: event == "open" and "deadly" in str(of[0]) and os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+@pytest.fixture
+def _deadly_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that opens a file with `deadly` in its name is killed, as by a system that has no memory left."""
+    put(tmp_path / "hook" / "sitecustomize.py", DEADLY.encode())
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path / "hook"), str(ROOT))))
+
+
+@pytest.mark.usefixtures("_deadly_files")
+@pytest.mark.parametrize("as_tables", [True, False])
+def test_a_file_that_kills_its_reader_is_found(tmp_path: Path, as_tables: bool) -> None:
+    names = ["a", "b", "deadly", "c", "d", "deadly2", "e"]
+    paths = [str(put(tmp_path / f"{name}.exr")) for name in names]
     with ReadingProcesses(1) as readers:
-        for process in readers._processes:
-            process.kill()
-        future = readers.submit(Task([str(FOLDER)], "table", 1, as_tables=True))
-        with pytest.raises(StoreError, match="reading process died"):
-            future.result()
+        pieces = readers.submit(Task(paths, "table", 1, as_tables=as_tables)).result()
+        again = readers.submit(Task(paths[:2], "table", 1, as_tables=as_tables)).result()
+    assert [path for piece in pieces for path in piece.paths] == paths
+    assert [piece.fatal_count for piece in pieces if "deadly" in piece.paths[0]] == [1, 1]
+    assert [piece.tables is not None for piece in pieces] == [as_tables] * len(pieces)
+    documents = [each for piece in pieces for each in piece.documents]
+    codes = [each["errors"][0]["code"] == "source_reader_died" for each in documents]
+    assert codes == ([] if as_tables else [False, False, True, False, False, True, False])
+    assert [path for piece in pieces for path, _ in piece.messages] == [paths[2], paths[5]]
+    assert [piece.fatal_count for piece in again] == [0]
+
+
+@pytest.mark.usefixtures("_deadly_files")
+def test_a_scan_goes_on_without_the_file_that_kills_its_reader(tmp_path: Path, db: str) -> None:
+    names = [f"f.{number:05}" for number in range(FEW_FILES)] + ["deadly", "last"]
+    for name in names:
+        put(tmp_path / "many" / f"{name}.exr", exr())
+    status, output, errors = run(str(tmp_path / "many"), "--db", db)
+    assert status == 2
+    assert (
+        output
+        == f"{len(names)} files: {len(names)} read, {len(names)} new, 1 unreadable, 0 unchanged, 0 deleted since\n"
+    )
+    assert "deadly.exr: the process that read this file died of it" in errors
+    assert query(db, "SELECT file_path FROM files WHERE integrity = 'unchecked'") == [(f"{tmp_path}/many/deadly.exr",)]
 
 
 def test_many_files_are_read_by_processes(tmp_path: Path, db: str) -> None:
@@ -418,7 +458,7 @@ def test_ctrl_c_stops_at_once_and_leaves_what_was_committed(large_tree: Path, db
         time.sleep(1.0)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    assert process.returncode in (130, 0)  # 0: a machine so quick that the scan was over
+    assert process.returncode in (130, 0), errors  # 0: a machine so quick that the scan was over
     assert "Traceback" not in errors
     assert_whole(db)
     assert len(os.listdir(large_tree)) * LARGEST_BATCH > 3000
