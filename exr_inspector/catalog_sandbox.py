@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from exr_inspector.errors import Problem, shown
 from exr_inspector.stores.base import StoreError
+from exr_inspector.stores.duckdb import interruptible
 
 # A query that needs more fails; the machine goes on. Scans and limits stream, sorting whole catalogs of millions fits.
 MEMORY_LIMIT = "4GB"
@@ -102,7 +103,8 @@ def _functions(tree: Any) -> Iterator[tuple[str, bool]]:
 def translated() -> Iterator[None]:
     """DuckDB's errors as StoreError."""
     try:
-        yield
+        with interruptible():
+            yield
     except duckdb.OutOfMemoryException as error:
         raise _too_large() from error
     except duckdb.Error as error:

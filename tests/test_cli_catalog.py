@@ -8,8 +8,10 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +191,28 @@ def test_failures(made: SmallCatalog, arguments: tuple[str, ...], words: str) ->
 
 
 # ---- similar -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
+def test_ctrl_c_ends_a_query_that_would_take_years(made: SmallCatalog) -> None:
+    others = ", ".join(f"attributes AS a{number}" for number in range(8))
+    sql = f"SELECT count(*) FROM {others} WHERE a0.value_text <> a7.attribute_name"  # noqa: S608
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exr_inspector", "query", "--db", made.db, "--sql", sql],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with process:
+        time.sleep(1.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        try:
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert errors == b""
 
 
 def test_similar_to_a_file_of_the_catalog(made: SmallCatalog) -> None:
