@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from sections import run
 
 from exr_inspector.catalog_queries import NamedQuery, named_queries
-
-PAGE = Path(__file__).parent / "VAST_ANALYTICS_QUERIES.md"
-BEGIN, END = "<!-- queries -->\n", "<!-- /queries -->\n"
 
 
 def queries() -> str:
     """The queries as Markdown: what for, parameters, an example, the SQL."""
-    return "\n".join(map(_section, named_queries().values()))
+    return "\n" + "\n".join(map(_section, named_queries().values())) + "\n"
 
 
 def _section(query: NamedQuery) -> str:
@@ -36,20 +32,5 @@ def _row(line: str) -> str:
     return "| " + " | ".join(cell.strip() for cell in line.split("|")) + " |"
 
 
-def page() -> str:
-    """The page with its queries as they should be."""
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{queries()}\n{END}{after}"
-
-
-def main() -> int:
-    """Returns 1 with --check if the page is out of date."""
-    if "--check" in sys.argv[1:]:
-        return int(page() != PAGE.read_text(encoding="utf-8"))
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run("VAST_ANALYTICS_QUERIES.md", {"queries": queries}))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+
+from sections import run
 
 from exr_inspector.rules.fields import Globs
 from exr_inspector.rules.requirements import KINDS
 from exr_inspector.rules.table import RULES
 
-PAGE = Path(__file__).parent / "rules.md"
-POLICY = PAGE.parent.parent / "fixtures" / "policies" / "delivery.json"
+POLICY = Path(__file__).parent.parent / "fixtures" / "policies" / "delivery.json"
 
 
 def rules() -> str:
@@ -20,7 +20,9 @@ def rules() -> str:
         f"| {rule.citation} |"
         for rule in RULES
     ]
-    return "\n".join(["| rule | severity | level | error code | asks | source |", "|---|---|---|---|---|---|", *rows])
+    return "\n".join(
+        ["| rule | severity | level | error code | asks | source |", "|---|---|---|---|---|---|", *rows, ""]
+    )
 
 
 def _default(value: object) -> str:
@@ -38,34 +40,13 @@ def kinds() -> str:
     for name, kind in KINDS.items():
         fields = ", ".join(f"`{field}`{_default(row.default)}" for field, row in kind.fields.items())
         rows.append(f"| `{name}` | {kind.meaning} | {fields} |")
-    return "\n".join(["| kind | asks | fields (what they are if left out) |", "|---|---|---|", *rows])
+    return "\n".join(["| kind | asks | fields (what they are if left out) |", "|---|---|---|", *rows, ""])
 
 
 def policy() -> str:
     """The example policy as a block of code."""
-    return f"```json\n{POLICY.read_text(encoding='utf-8')}```"
-
-
-SECTIONS = {"rules": rules, "policy": policy, "kinds": kinds}
-
-
-def page() -> str:
-    """The page with its tables as they should be."""
-    text = PAGE.read_text(encoding="utf-8")
-    for name, section in SECTIONS.items():
-        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
-        before, rest = text.split(begin)
-        text = f"{before}{begin}{section()}\n{end}{rest.split(end)[1]}"
-    return text
-
-
-def main() -> int:
-    """Returns 1 with --check if the page is out of date."""
-    if "--check" in sys.argv[1:]:
-        return int(page() != PAGE.read_text(encoding="utf-8"))
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
+    return f"```json\n{POLICY.read_text(encoding='utf-8')}```\n"
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run("rules.md", {"rules": rules, "policy": policy, "kinds": kinds}))

@@ -175,8 +175,6 @@ def test_house_rules(path: Path) -> None:
 
 
 def test_the_page_has_the_table_of_codes() -> None:
-    run = subprocess.run([sys.executable, "docs/error_codes.py", "--check"], cwd=ROOT, check=False)
-    assert run.returncode == 0
     page = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
     for code, row in CODES.items():
         assert f"| `{code}` | {row.severity} |" in page

@@ -110,3 +110,14 @@ def test_links_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
             assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+# ---- What the program's own tables say -----------------------------------------------------------------------
+
+GENERATORS = sorted(path.name for path in (ROOT / "docs").glob("*.py") if path.name != "sections.py")
+
+
+@pytest.mark.parametrize("script", GENERATORS)
+def test_the_generated_sections_are_up_to_date(script: str) -> None:
+    done = subprocess.run([sys.executable, f"docs/{script}", "--check"], cwd=ROOT, check=False, timeout=60)
+    assert done.returncode == 0, f"python docs/{script} writes it anew"
