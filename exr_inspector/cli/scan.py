@@ -22,8 +22,9 @@ _MOST_MESSAGES = 100
 _MOST_DELETED = 10
 _DEFAULT_JOBS = 8
 _MOST_JOBS = 1024
-# Reading takes the other cores; a batch is too small for more than one to write it quicker.
-_STORE = {"threads": 1, "memory_limit": "1GB"}
+# Reading takes the other cores; a batch is too small for more than one to write it quicker. What a scan reads of the
+# catalog it does not read again: what is left of the memory's limit is for the index, some 100 bytes a file.
+_STORE = {"threads": 1, "memory_limit": "1GB", "is_alone": True}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         if not options.dry_run or options.vast:
             store = open_store(options, **_STORE)
         elif os.path.exists(options.db):
-            store = open_store(options, read_only=True, **_STORE)
+            store = open_store(options, read_only=True, threads=1)
         return max(_scan(options, store, roots), roots.status)
     except ExrError as error:
         complain(None, str(error))

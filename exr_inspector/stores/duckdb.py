@@ -50,6 +50,11 @@ _SETTINGS = (
     "SET checkpoint_threshold = '512MB'",
 )
 
+# What a store that `is_alone` does instead. New rows are in memory until they are packed, and with them the last group.
+# Of DuckDB's own 122,880 rows, of some kilobytes each, that is hundreds of megabytes.
+_ROW_GROUP_SIZE = 8_192
+_ALONE_SETTINGS = ("SET checkpoint_threshold = '32MB'",)
+
 _UPDATED = [column.name for column in TABLES["files"] if column.name not in ("file_id", "inspection_timestamp")]
 _ASSIGNMENTS = ", ".join(
     f"{name} = files.{name} + excluded.{name}" if name == "inspection_count" else f"{name} = excluded.{name}"
@@ -72,8 +77,9 @@ class DuckDBStore:
     Opening makes what is missing and migrates an older catalog (`migration` tells what it did). `read_only` never
     writes; without `is_migrated` an older catalog stays as it is; without `is_made` a missing one is an error.
     `threads` is how many cores DuckDB uses, `memory_limit` (as "1GB") when it begins to use the disk instead; by
-    default all cores, and most of the memory. Raises StoreError: `store_busy` while another process has the catalog
-    open, `store_schema` if it is of a newer version or no catalog.
+    default all cores, and most of the memory. A store that `is_alone` shares the catalog with no other connection of
+    this process, and needs little memory however many files it writes. Raises StoreError: `store_busy` while another
+    process has the catalog open, `store_schema` if it is of a newer version or no catalog.
     """
 
     def __init__(
@@ -85,26 +91,27 @@ class DuckDBStore:
         is_made: bool = True,
         threads: int | None = None,
         memory_limit: str | None = None,
+        is_alone: bool = False,
     ) -> None:
         self.path = os.fspath(path)
         self.migration: Report | None = None
         if (read_only or not is_made) and not os.path.exists(self.path):
             raise StoreError(Problem("store_schema", f"there is no catalog {self.path}: scan makes one"))
-        self.connection = _connect(self.path, read_only=read_only)
+        self.connection = _connect(self.path, read_only=read_only, is_alone=is_alone)
         try:
             with _translated():
                 if threads is not None:
                     self.connection.execute(f"SET threads = {int(threads)}")
                 if memory_limit is not None:
                     self.connection.execute(f"SET memory_limit = {schema.text(memory_limit)}")
+                for setting in (*_SETTINGS, *(_ALONE_SETTINGS if is_alone else ())):
+                    self.connection.execute(setting)
                 self._prepare(is_made=is_made and not read_only, is_migrated=is_migrated, read_only=read_only)
         except BaseException:
             self.close()
             raise
 
     def _prepare(self, *, is_made: bool, is_migrated: bool, read_only: bool) -> None:
-        for setting in _SETTINGS:
-            self.connection.execute(setting)
         found = schema.version(self.connection)
         if found is None:
             if not is_made:
@@ -123,6 +130,7 @@ class DuckDBStore:
     def close(self) -> None:
         """Closes the catalog; another process may open it then."""
         with suppress(duckdb.Error):
+            self.connection.interrupt()  # what Ctrl-C stopped waiting for would be waited for here
             self.connection.close()
 
     def __enter__(self) -> DuckDBStore:
@@ -225,7 +233,7 @@ class DuckDBStore:
         """See `ScanStore.paths_below`."""
         prefix = directory.rstrip("/") + "/"
         with _translated():
-            cursor = self.connection.cursor()
+            cursor = self._cursor()
             try:
                 cursor.execute(
                     "SELECT DISTINCT file_path_normalized FROM files WHERE starts_with(file_path_normalized, ?)",
@@ -235,6 +243,13 @@ class DuckDBStore:
                     yield [path for (path,) in rows]
             finally:
                 cursor.close()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection beside the store's own; it must be told where to look, too."""
+        (name,) = self.connection.execute("SELECT current_database()").fetchone() or ("",)
+        cursor = self.connection.cursor()
+        cursor.execute("USE " + '"{}"'.format(name.replace('"', '""')))
+        return cursor
 
     def remove_paths(self, paths: Sequence[str]) -> int:
         """See `ScanStore.remove_paths`."""
@@ -317,26 +332,52 @@ def _literals(file_ids: Iterable[str]) -> str:
 # ---- Opening, and what can go wrong ------------------------------------------------------------------------
 
 
-def _connect(path: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _connect(path: str, *, read_only: bool, is_alone: bool) -> duckdb.DuckDBPyConnection:
     try:
-        return duckdb.connect(path, read_only=read_only)
-    except duckdb.IOException as error:
-        if "lock" not in str(error):
-            raise StoreError(Problem("store_failed", f"{path} cannot be opened: {_first_line(error)}")) from error
-        found = _PID.search(str(error))
-        holder = f"process {found[1]}" if found else "another process"
-        raise StoreError(Problem("store_busy", f"{holder} has the catalog {path} open")) from error
-    except duckdb.ConnectionException as error:
-        message = f"this process has the catalog {path} open already, in another way"
-        raise StoreError(Problem("store_busy", message)) from error
+        return _attached(path) if is_alone else duckdb.connect(path, read_only=read_only)
     except duckdb.Error as error:
-        raise StoreError(Problem("store_failed", f"{path} cannot be opened: {_first_line(error)}")) from error
+        raise StoreError(_not_opened(path, error)) from error
+
+
+def _attached(path: str) -> duckdb.DuckDBPyConnection:
+    """The catalog beside a database in memory: only one that is attached has groups of another size."""
+    connection = duckdb.connect()
+    try:
+        connection.execute(f"ATTACH {schema.text(path)} AS catalog (ROW_GROUP_SIZE {_ROW_GROUP_SIZE})")
+        connection.execute("USE catalog")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _not_opened(path: str, error: duckdb.Error) -> Problem:
+    words = str(error)
+    if isinstance(error, duckdb.ConnectionException) or "Unique file handle conflict" in words:
+        return Problem("store_busy", f"this process has the catalog {path} open already, in another way")
+    if isinstance(error, duckdb.IOException) and "lock" in words:
+        found = _PID.search(words)
+        holder = f"process {found[1]}" if found else "another process"
+        return Problem("store_busy", f"{holder} has the catalog {path} open")
+    return Problem("store_failed", f"{path} cannot be opened: {_first_line(error)}")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C while DuckDB works is a KeyboardInterrupt; DuckDB makes a RuntimeError of it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
-        yield
+        with interruptible():
+            yield
     except duckdb.Error as error:
         code = next((code for kind, code in _CODES if isinstance(error, kind)), "store_failed")
         raise StoreError(Problem(code, _first_line(error))) from error
