@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from exr_inspector.errors import Problem, shown
 from exr_inspector.stores.base import StoreError
-from exr_inspector.stores.duckdb import interruptible
+from exr_inspector.stores.duckdb_connection import first_line, interruptible
 
 # A query that needs more fails; the machine goes on. Scans and limits stream, sorting whole catalogs of millions fits.
 MEMORY_LIMIT = "4GB"
@@ -108,7 +108,7 @@ def translated() -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:
         raise _too_large() from error
     except duckdb.Error as error:
-        raise refuse(_first_line(error)) from error
+        raise refuse(first_line(error)) from error
 
 
 def passed_on(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -117,12 +117,8 @@ def passed_on(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         with translated():
             yield from reader
     except (pa.ArrowException, OSError) as error:
-        raise _too_large() if "Out of Memory" in str(error) else refuse(_first_line(error)) from error
+        raise _too_large() if "Out of Memory" in str(error) else refuse(first_line(error)) from error
 
 
 def _too_large() -> StoreError:
     return refuse("the answer needs more memory than a query may have: ask for less at a time")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

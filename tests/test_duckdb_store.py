@@ -16,6 +16,7 @@ import duckdb
 import pytest
 
 from exr_inspector.errors import Problem
+from exr_inspector.stores import duckdb_connection
 from exr_inspector.stores.base import Document, StoreError, WriteResult, write_halving
 from exr_inspector.stores.duckdb import DuckDBStore
 from exr_inspector.stores.migrations import CURRENT_VERSION
@@ -236,8 +237,61 @@ def test_what_may_pass_is_raised_and_not_halved() -> None:
     assert calls == 1
 
 
+def memory_limit_mib(store: DuckDBStore) -> float:
+    (limit,) = store.connection.execute("SELECT current_setting('memory_limit')").fetchone()
+    number, unit = limit.split()
+    assert unit == "MiB"
+    return float(number)
+
+
 def test_cores_and_memory_can_be_bounded(path: str) -> None:
-    with DuckDBStore(path, threads=1, memory_limit="200MB") as store:
+    with DuckDBStore(path, threads=1, memory_mib=200) as store:
         store.write_batch(documents(2000))
-        sql = "SELECT current_setting('threads'), current_setting('memory_limit')"
-        assert store.connection.execute(sql).fetchone() == (1, "190.7 MiB")
+        assert store.connection.execute("SELECT current_setting('threads')").fetchone() == (1,)
+        assert 200 < memory_limit_mib(store) < 250
+
+
+def test_memory_grows_with_the_index_of_the_files(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index stays in memory: a limit that did not grow would stop a scan of millions of files."""
+    monkeypatch.setattr(duckdb_connection, "_MORE_FILES", 500)
+    monkeypatch.setattr(duckdb_connection, "_INDEX_BYTES", 1 << 19)
+    with DuckDBStore(path, memory_mib=100) as store:
+        assert memory_limit_mib(store) == 100 + 500 / 2
+        store.write_batch(documents(400))
+        assert memory_limit_mib(store) == 100 + 500 / 2
+        store.write_batch(documents(800)[400:])
+        assert memory_limit_mib(store) == 100 + (400 + 400 + 500) / 2
+    with DuckDBStore(path, memory_mib=100) as store:
+        assert memory_limit_mib(store) == 100 + (800 + 500) / 2
+
+
+class TestAlone:
+    """A store that shares the catalog with no other connection of its process, as a scan's."""
+
+    def test_row_groups_are_small(self, path: str) -> None:
+        with DuckDBStore(path, is_alone=True) as store:
+            store.write_batch(documents(5000))
+            store.write_batch(documents(10_000)[5000:])
+        with duckdb.connect(path) as connection:
+            groups = "SELECT max(row_group_id) + 1 FROM pragma_storage_info('files')"
+            assert connection.execute(groups).fetchone() == (2,)  # of 8,192 rows at most
+
+    def test_others_read_it_afterwards(self, path: str) -> None:
+        with DuckDBStore(path, is_alone=True) as store:
+            store.write_batch(documents(3))
+            assert [len(paths) for paths in store.paths_below("/")] == [3]
+        for how in ({}, {"read_only": True}, {"is_alone": True}):
+            with DuckDBStore(path, **how) as store:
+                assert store.connection.execute("SELECT count(*) FROM current_files").fetchone() == (3,)
+
+    @pytest.mark.parametrize("first", [{}, {"is_alone": True}])
+    def test_it_is_alone(self, path: str, first: dict[str, bool]) -> None:
+        with DuckDBStore(path, **first), pytest.raises(StoreError) as caught:
+            DuckDBStore(path, is_alone=True)
+        assert caught.value.code == "store_busy"
+        DuckDBStore(path, is_alone=True).close()
+
+    def test_quotes_in_the_path(self, tmp_path: Path) -> None:
+        with DuckDBStore(tmp_path / 'it\'s "my" catalog', is_alone=True) as store:
+            store.write_batch(documents(1))
+            assert list(store.paths_below("/nowhere")) == []

@@ -22,9 +22,9 @@ _MOST_MESSAGES = 100
 _MOST_DELETED = 10
 _DEFAULT_JOBS = 8
 _MOST_JOBS = 1024
-# Reading takes the other cores; a batch is too small for more than one to write it quicker. What a scan reads of the
-# catalog it does not read again: what is left of the memory's limit is for the index, some 100 bytes a file.
-_STORE = {"threads": 1, "memory_limit": "1GB", "is_alone": True}
+# Reading takes the other cores; a batch is too small for more than one to write it quicker. What a scan has written it
+# does not read again: memory for more of it would only fill.
+_STORE = {"threads": 1, "memory_mib": 128, "is_alone": True}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

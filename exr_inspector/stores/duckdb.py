@@ -9,7 +9,6 @@ the thread that opened it; DuckDB itself works with all cores, outside Python's 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -22,6 +21,7 @@ from exr_inspector.embedding import EMBEDDING_VERSION
 from exr_inspector.errors import Problem
 from exr_inspector.stores import duckdb_schema as schema
 from exr_inspector.stores.base import Document, KnownFile, StoreError, WriteResult
+from exr_inspector.stores.duckdb_connection import IN_MEMORY, MemoryLimit, connect, translated
 from exr_inspector.stores.migrations import (
     CURRENT_VERSION,
     FILL_BATCH,
@@ -35,25 +35,9 @@ from exr_inspector.stores.upsert import Versions, outdated, results, without
 from exr_inspector.tables import TABLES, Column, Tables, documents_to_tables
 from exr_inspector.tables.latest import LATEST_SQL
 
-IN_MEMORY = ":memory:"
-
 # So many keys in one look-up: planning a longer list takes longer than the look-ups save.
 _KEYS_AT_A_TIME = 250
 _PATHS_AT_A_TIME = 10_000
-
-# No extension is looked for, here or elsewhere. Set after opening: a process may open a catalog a second time only with
-# the same configuration.
-_SETTINGS = (
-    "SET autoinstall_known_extensions = false",
-    "SET autoload_known_extensions = false",
-    # By default, each 16 MB of new rows the last group of rows is packed again as a whole: a third of a scan's time.
-    "SET checkpoint_threshold = '512MB'",
-)
-
-# What a store that `is_alone` does instead. New rows are in memory until they are packed, and with them the last group.
-# Of DuckDB's own 122,880 rows, of some kilobytes each, that is hundreds of megabytes.
-_ROW_GROUP_SIZE = 8_192
-_ALONE_SETTINGS = ("SET checkpoint_threshold = '32MB'",)
 
 _UPDATED = [column.name for column in TABLES["files"] if column.name not in ("file_id", "inspection_timestamp")]
 _ASSIGNMENTS = ", ".join(
@@ -62,24 +46,16 @@ _ASSIGNMENTS = ", ".join(
 )
 _UPSERT = f"INSERT INTO files BY NAME SELECT * FROM staged ON CONFLICT (file_id) DO UPDATE SET {_ASSIGNMENTS}"
 
-_PID = re.compile(r"\bPID (\d+)")
-
-_CODES: tuple[tuple[type[Exception], str], ...] = (
-    (duckdb.TransactionException, "store_conflict"),
-    (duckdb.IOException, "store_unreachable"),  # the disk is full, or gone: nothing about a document
-    (duckdb.FatalException, "store_unreachable"),  # DuckDB takes nothing more until the catalog is opened again
-)
-
 
 class DuckDBStore:
     """A catalog: the `Store`, `ScanStore` and `MigratableStore` of one DuckDB database. A context manager.
 
     Opening makes what is missing and migrates an older catalog (`migration` tells what it did). `read_only` never
     writes; without `is_migrated` an older catalog stays as it is; without `is_made` a missing one is an error.
-    `threads` is how many cores DuckDB uses, `memory_limit` (as "1GB") when it begins to use the disk instead; by
-    default all cores, and most of the memory. A store that `is_alone` shares the catalog with no other connection of
-    this process, and needs little memory however many files it writes. Raises StoreError: `store_busy` while another
-    process has the catalog open, `store_schema` if it is of a newer version or no catalog.
+    `threads` is how many cores DuckDB uses, `memory_mib` how much memory beside the index of the files, before it uses
+    the disk instead; by default all cores, and most of the memory. A store that `is_alone` shares the catalog with no
+    other connection of this process, and needs little memory however many files it writes. Raises StoreError:
+    `store_busy` while another process has the catalog open, `store_schema` if it is of a newer version or no catalog.
     """
 
     def __init__(
@@ -90,23 +66,20 @@ class DuckDBStore:
         is_migrated: bool = True,
         is_made: bool = True,
         threads: int | None = None,
-        memory_limit: str | None = None,
+        memory_mib: int | None = None,
         is_alone: bool = False,
     ) -> None:
         self.path = os.fspath(path)
         self.migration: Report | None = None
         if (read_only or not is_made) and not os.path.exists(self.path):
             raise StoreError(Problem("store_schema", f"there is no catalog {self.path}: scan makes one"))
-        self.connection = _connect(self.path, read_only=read_only, is_alone=is_alone)
+        self.connection = connect(self.path, read_only=read_only, is_alone=is_alone)
         try:
-            with _translated():
+            with translated():
                 if threads is not None:
                     self.connection.execute(f"SET threads = {int(threads)}")
-                if memory_limit is not None:
-                    self.connection.execute(f"SET memory_limit = {schema.text(memory_limit)}")
-                for setting in (*_SETTINGS, *(_ALONE_SETTINGS if is_alone else ())):
-                    self.connection.execute(setting)
                 self._prepare(is_made=is_made and not read_only, is_migrated=is_migrated, read_only=read_only)
+                self._memory = MemoryLimit(self.connection, memory_mib)
         except BaseException:
             self.close()
             raise
@@ -144,7 +117,7 @@ class DuckDBStore:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing of what is done inside. Raises StoreError."""
-        with _translated():
+        with translated():
             self.connection.begin()
             try:
                 yield
@@ -173,6 +146,7 @@ class DuckDBStore:
         if not tables.file_ids:
             return []
         with self.transaction():
+            self._memory.make_room(tables.files.num_rows)
             known = self._versions(tables.files["file_id"].to_pylist())
             rewritten = outdated(tables.files, known)
             self._write_files(tables.files, is_upsert=bool(known))
@@ -215,7 +189,7 @@ class DuckDBStore:
         """See `ScanStore.known_files`."""
         columns = "last_inspected, mtime, file_id, size_bytes"
         keys = pa.table({"path": pa.array(paths, pa.utf8())})
-        with _translated(), self._staged(keys):
+        with translated(), self._staged(keys):
             # A row whose errors may be gone at the next try is as good as none.
             rows = self.connection.execute(
                 f"""SELECT file_path_normalized, {columns}, error_count > 0 AND contains(raw_output, '"retryable":true')
@@ -232,7 +206,7 @@ class DuckDBStore:
     def paths_below(self, directory: str) -> Iterator[list[str]]:
         """See `ScanStore.paths_below`."""
         prefix = directory.rstrip("/") + "/"
-        with _translated():
+        with translated():
             cursor = self._cursor()
             try:
                 cursor.execute(
@@ -267,7 +241,7 @@ class DuckDBStore:
 
     def version(self) -> int:
         """See `MigratableStore.version`."""
-        with _translated():
+        with translated():
             return schema.version(self.connection) or 0
 
     def add_column(self, table: str, column: Column) -> None:
@@ -288,7 +262,7 @@ class DuckDBStore:
         """See `MigratableStore.stored_documents`."""
         condition = "embedding_version <> ?" if outdated_vectors else "true"
         parameters = [EMBEDDING_VERSION] if outdated_vectors else []
-        with _translated():
+        with translated():
             # Only the keys are in memory, and as one array.
             keys = self.connection.execute(f"SELECT file_id FROM files WHERE {condition}", parameters).to_arrow_table()
             for batch in _slices(keys["file_id"], FILL_BATCH):
@@ -327,61 +301,3 @@ def _slices(keys: pa.ChunkedArray, size: int) -> Iterator[list[str]]:
 
 def _literals(file_ids: Iterable[str]) -> str:
     return ",".join(map(schema.text, file_ids))
-
-
-# ---- Opening, and what can go wrong ------------------------------------------------------------------------
-
-
-def _connect(path: str, *, read_only: bool, is_alone: bool) -> duckdb.DuckDBPyConnection:
-    try:
-        return _attached(path) if is_alone else duckdb.connect(path, read_only=read_only)
-    except duckdb.Error as error:
-        raise StoreError(_not_opened(path, error)) from error
-
-
-def _attached(path: str) -> duckdb.DuckDBPyConnection:
-    """The catalog beside a database in memory: only one that is attached has groups of another size."""
-    connection = duckdb.connect()
-    try:
-        connection.execute(f"ATTACH {schema.text(path)} AS catalog (ROW_GROUP_SIZE {_ROW_GROUP_SIZE})")
-        connection.execute("USE catalog")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _not_opened(path: str, error: duckdb.Error) -> Problem:
-    words = str(error)
-    if isinstance(error, duckdb.ConnectionException) or "Unique file handle conflict" in words:
-        return Problem("store_busy", f"this process has the catalog {path} open already, in another way")
-    if isinstance(error, duckdb.IOException) and "lock" in words:
-        found = _PID.search(words)
-        holder = f"process {found[1]}" if found else "another process"
-        return Problem("store_busy", f"{holder} has the catalog {path} open")
-    return Problem("store_failed", f"{path} cannot be opened: {_first_line(error)}")
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C while DuckDB works is a KeyboardInterrupt; DuckDB makes a RuntimeError of it."""
-    try:
-        yield
-    except RuntimeError as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
-        raise
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        with interruptible():
-            yield
-    except duckdb.Error as error:
-        code = next((code for kind, code in _CODES if isinstance(error, kind)), "store_failed")
-        raise StoreError(Problem(code, _first_line(error))) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
