@@ -19,6 +19,7 @@ from importlinter import cli as import_linter
 import exr_inspector
 from exr_inspector.errors import CODES, DocumentError, ExrError
 from exr_inspector.limits import Limits
+from tests.support.deadly import make_files_deadly
 from tests.support.exr_bytes import (
     DEEP,
     MULTIPART,
@@ -234,6 +235,17 @@ def _column_misfit() -> set[str]:
     return {problem["code"] for problem in made.problems[0]}
 
 
+def _reader_died(folder: Path) -> set[str]:
+    readers = pytest.importorskip("exr_inspector.scan_readers", exc_type=ImportError)
+    path = folder / "deadly.exr"
+    path.write_bytes(FOUR.data)
+    with pytest.MonkeyPatch.context() as patch:
+        make_files_deadly(folder / "hook", patch)
+        with readers.ReadingProcesses(1) as reading:
+            (answer,) = reading.submit(readers.Task([str(path)], "table", 1, as_tables=False)).result()
+    return {error["code"] for error in answer.documents[0]["errors"]}
+
+
 def _document_invalid(_folder: Path) -> set[str]:
     with pytest.raises(DocumentError) as caught:
         exr_inspector.rebuild_header({})
@@ -259,6 +271,7 @@ WAYS: dict[str, Callable[[Path], set[str]]] = {
     "source_not_regular": document_codes,
     "source_changed": _changed,
     "source_failed": _failed,
+    "source_reader_died": _reader_died,
     "source_unsupported": lambda _folder: document_codes("s3://bucket/key"),
     "empty_file": of_bytes(b""),
     "not_exr": of_bytes(b"\x89PNG\r\n\x1a\n"),

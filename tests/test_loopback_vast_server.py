@@ -176,7 +176,7 @@ def test_columns_that_no_table_takes(newest: VastServer, column: pa.Field) -> No
         {"key": pa.array([1])},
         {"unknown": pa.array(["a"])},
     ],
-    ids=str,
+    ids=["a number for a text", "an unknown column"],
 )
 def test_rows_that_do_not_fit(newest: VastServer, sent: dict[str, pa.Array]) -> None:
     session = connect(newest)

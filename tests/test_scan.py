@@ -27,6 +27,7 @@ from exr_inspector.stores.base import KnownFile, StoreError, WriteResult
 from exr_inspector.stores.duckdb import DuckDBStore
 from exr_inspector.tables import Tables, documents_to_tables, file_id
 from tests.support import exr_bytes
+from tests.support.deadly import make_files_deadly
 from tests.support.fixture_files import FILES
 
 ROOT = Path(__file__).parent.parent
@@ -294,18 +295,9 @@ def test_processes_and_threads_read_the_same() -> None:
         assert answer.messages == alone.messages
 
 
-# Python of its own accord runs a module of this name when it starts.
-DEADLY = """
-import os, signal, sys
-sys.addaudithook(lambda event, of: event == "open" and "deadly" in str(of[0]) and os.kill(os.getpid(), signal.SIGKILL))
-"""
-
-
 @pytest.fixture
 def _deadly_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that opens a file with `deadly` in its name is killed, as by a system that has no memory left."""
-    put(tmp_path / "hook" / "sitecustomize.py", DEADLY.encode())
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path / "hook"), str(ROOT))))
+    make_files_deadly(tmp_path / "hook", monkeypatch)
 
 
 @pytest.mark.usefixtures("_deadly_files")
