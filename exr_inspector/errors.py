@@ -11,7 +11,7 @@ under `errors`. An `ExrError` carries a `Problem`:
     │   ├── UnsupportedExr   a version or a flag that this reader does not know
     │   └── TruncatedExr     the header goes on after the last byte
     ├── LimitExceeded        a bound of `limits.Limits` was met
-    ├── SettingsError        a setting of a database is missing or wrong (config_vast.py)
+    ├── SettingsError        a setting is missing or wrong (settings.py)
     ├── StoreError           a database could not do what it was asked for (stores/base.py)
     │   └── VASTDatabaseError    VAST DataBase (stores/vast.py)
     └── DocumentError        a document that is not of the schema (also a ValueError)
@@ -39,6 +39,7 @@ CODES: dict[str, Code] = {
     "source_changed": Code("fatal", True, "the file became shorter while it was read"),
     "source_failed": Code("fatal", True, "the system reported another error while reading"),
     "source_unsupported": Code("fatal", False, "this kind of address cannot be read by this installation"),
+    "source_unconfigured": Code("fatal", False, "an s3:// address, but where objects are is not configured"),
     # ---- The framing: what follows cannot be found any more
     "empty_file": Code("fatal", False, "the file has no bytes"),
     "not_exr": Code("fatal", False, "the file does not begin with OpenEXR's magic number"),
