@@ -12,6 +12,7 @@ under `errors`. An `ExrError` carries a `Problem`:
     │   └── TruncatedExr     the header goes on after the last byte
     ├── LimitExceeded        a bound of `limits.Limits` was met
     ├── SettingsError        a setting is missing or wrong (settings.py)
+    ├── EventError           an event is not understood, or asks for what it may not (events/delivery.py)
     ├── StoreError           a database could not do what it was asked for (stores/base.py)
     │   └── VASTDatabaseError    VAST DataBase (stores/vast.py)
     └── DocumentError        a document that is not of the schema (also a ValueError)
@@ -90,6 +91,10 @@ CODES: dict[str, Code] = {
     "store_failed": Code("error", False, "the database reported another error"),
     "store_unconfigured": Code("error", False, "a setting that the store needs is missing"),
     "not_stored": Code("error", False, "the document could not be stored; this error row stands for it"),
+    # ---- The function
+    "event_not_understood": Code("error", False, "an event that names no file, or contradicts itself"),
+    "event_refused": Code("error", False, "an event asks for a file or a database that it may not name"),
+    "setting_invalid": Code("error", False, "a setting of the function makes no sense"),
     # ---- The call
     "config_invalid": Code("error", False, "a setting cannot be understood; its default was used"),
     "feature_unavailable": Code("error", False, "asked for what a header-only reader cannot do"),

@@ -312,8 +312,8 @@ WAYS: dict[str, Callable[[Path], set[str]]] = {
 }
 
 
-# The databases' codes need databases: the tests of the stores tell them.
-STORE_CODES = {code for code in CODES if code.startswith("store_") or code == "not_stored"}
+# The databases' codes need databases, the function's need events: their own tests tell them.
+STORE_CODES = {code for code in CODES if code.startswith(("store_", "event_", "setting_")) or code == "not_stored"}
 
 
 def test_every_code_has_a_way() -> None:
