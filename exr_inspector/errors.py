@@ -94,6 +94,7 @@ CODES: dict[str, Code] = {
     # ---- The function
     "event_not_understood": Code("error", False, "an event that names no file, or contradicts itself"),
     "event_refused": Code("error", False, "an event asks for a file or a database that it may not name"),
+    "sink_failed": Code("error", True, "the result could not be sent on; what was read is stored"),
     "setting_invalid": Code("error", False, "a setting of the function makes no sense"),
     # ---- The call
     "config_invalid": Code("error", False, "a setting cannot be understood; its default was used"),

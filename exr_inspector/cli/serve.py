@@ -1,0 +1,59 @@
+"""`exr-inspector serve`: answers events by HTTP: reads headers of objects, and writes them to VAST DataBase."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from typing import Any
+
+from exr_inspector.cli.escape import complain
+from exr_inspector.cli.status import FATAL, UsageError
+from exr_inspector.config_function import FunctionSettings, function_settings
+from exr_inspector.settings import SettingsError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--host", help="the address to listen on, 127.0.0.1 by default (EXR_INSPECTOR_HOST)")
+    parser.add_argument("--port", type=_port, help="the port, 8080 by default (EXR_INSPECTOR_PORT); 0: any free one")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command until a signal comes; returns the exit status. Raises UsageError."""
+    try:
+        settings = _settings(options)
+        server = _loaded()
+        return _served(server, settings)
+    except SettingsError as error:
+        raise UsageError(str(error)) from error
+
+
+def _settings(options: argparse.Namespace) -> FunctionSettings:
+    """What the environment says; what the command line says comes first."""
+    given = {name: getattr(options, name) for name in ("host", "port") if getattr(options, name) is not None}
+    return function_settings()._replace(**given)
+
+
+def _loaded() -> Any:
+    try:
+        return import_module("exr_inspector.serve.server")
+    except ImportError as error:
+        if (error.name or "").startswith("exr_inspector"):
+            raise
+        raise UsageError(f"{error.name} is missing: pip install 'exr-inspector[serve]'") from error
+
+
+def _served(server: Any, settings: FunctionSettings) -> int:
+    try:
+        listening = server.listen(settings.host, settings.port)
+    except OSError as error:
+        complain(None, f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}")
+        return FATAL
+    with listening:
+        return int(server.serve(settings, listening))
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65_535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
