@@ -95,6 +95,8 @@ CODES: dict[str, Code] = {
     "event_not_understood": Code("error", False, "an event that names no file, or contradicts itself"),
     "event_refused": Code("error", False, "an event asks for a file or a database that it may not name"),
     "sink_failed": Code("error", True, "the result could not be sent on; what was read is stored"),
+    "function_busy": Code("error", True, "more waits than the function takes, or it is stopping: deliver it again"),
+    "function_failed": Code("error", False, "the program itself failed; its log says where"),
     "setting_invalid": Code("error", False, "a setting of the function makes no sense"),
     # ---- The call
     "config_invalid": Code("error", False, "a setting cannot be understood; its default was used"),

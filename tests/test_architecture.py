@@ -313,7 +313,9 @@ WAYS: dict[str, Callable[[Path], set[str]]] = {
 
 
 # The databases' codes need databases, the function's need events: their own tests tell them.
-STORE_CODES = {code for code in CODES if code.startswith(("store_", "event_", "setting_")) or code == "not_stored"}
+STORE_CODES = {
+    code for code in CODES if code.startswith(("store_", "event_", "function_", "setting_", "sink_", "not_stored"))
+}
 
 
 def test_every_code_has_a_way() -> None:
@@ -337,7 +339,7 @@ def test_the_codes_are_words() -> None:
         assert code == code.lower()
         assert row.severity in ("fatal", "error", "warning")
         assert row.meaning
-        assert not row.retryable or code.startswith(("source_", "store_"))
+        assert not row.retryable or code.startswith(("source_", "store_", "function_", "sink_"))
 
 
 def test_a_sound_file_has_no_code(tmp_path: Path) -> None:
