@@ -9,8 +9,10 @@ import errno
 import io
 import os
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from types import TracebackType
 from typing import IO, Any, Union
 
@@ -107,6 +109,20 @@ class LocalFile(Source):
         except OSError as error:
             raise _translated(error) from error
         return data
+
+    def real_path(self) -> str | None:
+        """Where the open file is, without links, by the system's own word; None if it has none."""
+        try:
+            return _path_of_descriptor(self._descriptor)
+        except OSError:
+            return None
+
+    def is_at(self, path: str) -> bool:
+        """Whether that path names this very file now."""
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(self._descriptor))
+        except OSError:
+            return False
 
     def close(self) -> None:
         """See `Source.close`."""
@@ -215,6 +231,14 @@ def _pread_by_seeking(descriptor: int, size_bytes: int, offset: int) -> bytes:
 
 
 _pread: Callable[[int, int, int], bytes] = getattr(os, "pread", _pread_by_seeking)  # Windows has none
+
+
+def _path_of_descriptor(descriptor: int) -> str | None:
+    if sys.platform == "darwin":
+        fcntl = import_module("fcntl")
+        told: bytes = fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024))
+        return os.fsdecode(told.rstrip(b"\0"))
+    return os.readlink(f"/proc/self/fd/{descriptor}")
 
 
 def _is_seekable(file: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from exr_inspector.errors import ExrError
+from exr_inspector.errors import ExrError, shown
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -40,10 +40,12 @@ class Delivery(NamedTuple):
     event_subject: str | None = None
     # The CloudEvent's other context attributes: traceparent, partitionkey, …
     attributes: Mapping[str, str] = NOTHING
+    # The object's entity tag, of a record.
+    etag: str | None = None
 
     def __repr__(self) -> str:
-        hidden = "***" if self.database else "none"
-        return f"Delivery({self.kind}, {self.place!r}, event_id={self.event_id!r}, database={hidden})"
+        database = "***" if self.database else "none"
+        return f"Delivery({self.kind}, {shown(self.place)}, event_id={shown(self.event_id)}, database={database})"
 
     @property
     def place(self) -> str | None:
