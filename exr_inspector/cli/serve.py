@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from importlib import import_module
 from typing import Any
 
 from exr_inspector.cli.escape import complain
-from exr_inspector.cli.status import FATAL, UsageError
+from exr_inspector.cli.status import DONE, FATAL, INTERRUPTED, UsageError
 from exr_inspector.config_function import FunctionSettings, function_settings
-from exr_inspector.settings import SettingsError
+from exr_inspector.errors import ExrError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,10 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Runs the command until a signal comes; returns the exit status. Raises UsageError."""
     try:
-        settings = _settings(options)
-        server = _loaded()
-        return _served(server, settings)
-    except SettingsError as error:
+        return _served(_loaded(), _settings(options))
+    except ExrError as error:  # a setting that makes no sense, or needs what is not installed
         raise UsageError(str(error)) from error
 
 
@@ -36,11 +35,13 @@ def _settings(options: argparse.Namespace) -> FunctionSettings:
 
 def _loaded() -> Any:
     try:
+        import_module("cloudevents")  # needed with the first event only
         return import_module("exr_inspector.serve.server")
     except ImportError as error:
         if (error.name or "").startswith("exr_inspector"):
             raise
-        raise UsageError(f"{error.name} is missing: pip install 'exr-inspector[serve]'") from error
+        package = (error.name or "a package").partition(".")[0]
+        raise UsageError(f"{package} is missing: pip install 'exr-inspector[serve]'") from error
 
 
 def _served(server: Any, settings: FunctionSettings) -> int:
@@ -50,7 +51,7 @@ def _served(server: Any, settings: FunctionSettings) -> int:
         complain(None, f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}")
         return FATAL
     with listening:
-        return int(server.serve(settings, listening))
+        return DONE if server.serve(settings, listening) == signal.SIGTERM else INTERRUPTED
 
 
 def _port(text: str) -> int:

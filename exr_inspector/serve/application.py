@@ -106,20 +106,14 @@ class Application:
 
     async def _handled(self, events: Sequence[Event], trace: Mapping[str, str]) -> list[Failure]:
         """Which events must be delivered again."""
-        new = [index for index, event in enumerate(events) if not self._outgoing.has_unsent(event)]
-        handled = await asyncio.wrap_future(self._function.submit_batch([events[index] for index in new]))
-        found = dict(zip(new, handled, strict=True))
-        failed = {index: code for index, outcomes in found.items() if (code := self._retried(outcomes))}
-        unsent = await self._outgoing.send(events, found, failed.keys(), trace)
-        failed |= dict.fromkeys(unsent, "sink_failed")
+        outcomes = await asyncio.wrap_future(self._function.submit_batch(events))
+        is_retrying = self._settings.persist_failure == "retry"
+        failed = {index: code for index, each in enumerate(outcomes) if (code := _retried(each))} if is_retrying else {}
+        done = {index: event for index, event in enumerate(events) if index not in failed}
+        unsent = await self._outgoing.send(done, outcomes, trace)
+        if is_retrying:
+            failed |= dict.fromkeys(unsent, "sink_failed")
         return [Failure(index, events[index], failed[index]) for index in sorted(failed)]
-
-    def _retried(self, outcomes: Sequence[Outcome]) -> str | None:
-        """The code of what failed and may go better at the next delivery, if that is wanted."""
-        if self._settings.persist_failure != "retry":
-            return None
-        failed = (outcome for outcome in outcomes if outcome.status == "failed" and outcome.is_retryable)
-        return next((outcome.code or "store_failed" for outcome in failed), None)
 
     async def options(self, request: Request) -> Response:
         """The probe of CloudEvents' protection against abuse: any sender may post, as often as it likes."""
@@ -179,6 +173,12 @@ def _events(request: Request, data: bytes) -> Sequence[Event]:
 
 
 # ---- Answers
+
+
+def _retried(outcomes: Sequence[Outcome]) -> str | None:
+    """The code of what failed and may go better at the next delivery."""
+    failed = (outcome for outcome in outcomes if outcome.status == "failed" and outcome.is_retryable)
+    return next((outcome.code or "function_failed" for outcome in failed), None)
 
 
 def _plain(status: int, text: str) -> Response:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
-from typing import Any
 
 import uvicorn
 
@@ -36,7 +32,8 @@ class Server(uvicorn.Server):
 
     def __init__(self, application: Application, settings: FunctionSettings) -> None:
         self._application = application
-        self.deadline: float | None = None
+        self.signal_number = 0
+        self._deadline = 0.0
         self._grace_seconds = settings.grace_seconds
         super().__init__(_configuration(application, settings))
 
@@ -54,13 +51,14 @@ class Server(uvicorn.Server):
         """A signal came."""
         if self.should_exit:
             os._exit(128 + sig)  # as shells tell of it; nothing that was not finished was answered
-        self.deadline = monotonic() + self._grace_seconds
+        self.signal_number = sig
+        self._deadline = monotonic() + self._grace_seconds
         self._application.is_stopping = True
         self.should_exit = True
 
     def left_seconds(self) -> float:
         """What is left of the grace time."""
-        return max(0.0, (self.deadline or monotonic()) - monotonic())
+        return max(0.0, self._deadline - monotonic())
 
 
 def _configuration(application: Application, settings: FunctionSettings) -> uvicorn.Config:
@@ -86,7 +84,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(settings: FunctionSettings, listening: socket.socket) -> int:
-    """Serves until a signal comes; returns the exit status. Raises SettingsError."""
+    """Serves until a signal comes; returns its number. Raises SettingsError, and SourceError if S3 has no client."""
     told = logger()
     metrics = Metrics()
     function = Function(settings, logger=told, observer=metrics, is_served=True)
@@ -95,23 +93,12 @@ def serve(settings: FunctionSettings, listening: socket.socket) -> int:
     server = Server(application, settings)
     told.info("listening on %s", _address(listening))
     server.run(sockets=[listening])
-    told.info("stopping: %d posts are cut short", len(server.server_state.tasks))
     application.close()
     function.close(server.left_seconds())
-    told.info("stopped")
-    _leave_threads_behind(told)
-    return 0
+    told.info("stopped; posts that were cut short: %d", len(server.server_state.tasks))
+    return server.signal_number
 
 
 def _address(listening: socket.socket) -> str:
     host, port, *_ = listening.getsockname()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _leave_threads_behind(told: logging.Logger) -> None:
-    """Ends the process if a thread is left that Python would wait for: it hangs in a request that nobody needs now."""
-    others: list[Any] = [each for each in threading.enumerate() if each is not threading.current_thread()]
-    if any(not each.daemon for each in others):
-        told.warning("left behind: %s", ", ".join(sorted(each.name for each in others)))
-        sys.stderr.flush()
-        os._exit(0)

@@ -6,16 +6,16 @@ No redirect is followed, no proxy is looked for, nothing of an answer is used bu
 from __future__ import annotations
 
 import http.client
+import queue
 import random
 import socket
 import threading
-from collections import OrderedDict
-from collections.abc import Hashable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
-from exr_inspector.limits import KIB, MIB
+from exr_inspector.limits import KIB
 from exr_inspector.serve.results import Message
 from exr_inspector.version import __version__
 
@@ -37,21 +37,34 @@ class Sink:
 
     def __init__(self, url: str) -> None:
         self._url = urlsplit(url)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sink")
+        self._waiting: queue.SimpleQueue[tuple[Message, Future[str]]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._local = threading.local()
         self._open: set[http.client.HTTPConnection] = set()
+        for number in range(THREADS):  # as daemons: a sink that hangs keeps no process alive
+            threading.Thread(target=self._send_all, name=f"exr-sink-{number}", daemon=True).start()
 
     def submit(self, message: Message) -> Future[str]:
         """Posts an event: `sent`, `failed` (it may be sent later), or `refused` (it never will)."""
-        return self._threads.submit(self._send, message)
+        future: Future[str] = Future()
+        self._waiting.put((message, future))
+        return future
 
     def close(self) -> None:
         """Gives up what is not sent yet."""
         self._stopping.set()
-        self._threads.shutdown(wait=False, cancel_futures=True)
         for connection in list(self._open):
             _disconnect(connection)
+
+    def _send_all(self) -> None:
+        """A sending thread."""
+        while True:
+            message, future = self._waiting.get()
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(self._send(message))
+                except Exception:  # noqa: BLE001 - an outer door: whatever it was, it may go better later
+                    future.set_result(FAILED)
 
     def _send(self, message: Message) -> str:
         outcome = FAILED
@@ -115,35 +128,3 @@ def _outcome(status: int) -> str:
 def _disconnect(connection: http.client.HTTPConnection) -> None:
     with suppress(OSError, AttributeError):  # not connected, or not any more
         connection.sock.shutdown(socket.SHUT_RDWR)
-
-
-class Outbox:
-    """What became of the last events' results: sent, or still to be sent when the event is delivered again.
-
-    Bounded: what is forgotten is read again, and sent again. For one event loop's thread.
-    """
-
-    def __init__(self, max_entries: int = 20_000, max_bytes: int = 16 * MIB) -> None:
-        self._entries: OrderedDict[Hashable, Message | None] = OrderedDict()
-        self._max_entries = max_entries
-        self._free_bytes = max_bytes
-
-    def is_sent(self, key: Hashable) -> bool:
-        """Whether the event's result has arrived."""
-        return key in self._entries and self._entries[key] is None
-
-    def unsent(self, key: Hashable) -> Message | None:
-        """The event's result, if it has not arrived."""
-        return self._entries.get(key)
-
-    def note(self, key: Hashable, message: Message | None) -> None:
-        """An event's result was sent (None), or is to be sent again."""
-        self._forget(key)
-        self._entries[key] = message
-        self._free_bytes -= len(message.body) if message else 0
-        while len(self._entries) > self._max_entries or self._free_bytes < 0:
-            self._forget(next(iter(self._entries)))
-
-    def _forget(self, key: Hashable) -> None:
-        message = self._entries.pop(key, None)
-        self._free_bytes += len(message.body) if message else 0
