@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from exr_inspector.config_vast import VastSettings
 from exr_inspector.errors import ExrError, Problem
 from exr_inspector.stores.base import StoreError
-from exr_inspector.stores.vast import open_vast_store
+from exr_inspector.stores.vast import open_vast_store, require_client
 
 if TYPE_CHECKING:
     from exr_inspector.stores.vast_store import VastStore
@@ -77,7 +77,7 @@ class Databases:
         if self._own is None or self._store is not None or time.monotonic() < self._due:
             return
         try:
-            self._store = open_vast_store(self._own)
+            self._store = _opened(self._own)
         except ExrError as error:
             self._is_down(error)
         except Exception as error:  # noqa: BLE001 - nothing that the client raises may end the tries
@@ -118,7 +118,7 @@ class Databases:
 
     def _opened_other(self, database: VastSettings) -> _Other:
         try:
-            return _Other(open_vast_store(database), None, 0.0)
+            return _Other(_opened(database), None, 0.0)
         except ExrError as error:
             # Events come in numbers: the next one need not wait for the same time-out.
             return _Other(None, error, time.monotonic() + self._pace.pause(error, 0))
@@ -146,6 +146,17 @@ class Databases:
             self._store = None
         while self._others:
             self._others.popitem()[1].close()
+
+
+def _opened(settings: VastSettings) -> VastStore:
+    """A store that can be written to. Raises VASTDatabaseError, also where the tables are of an older version."""
+    store = open_vast_store(settings)
+    try:
+        require_client().require_current(store.catalog)
+    except ExrError:
+        store.close()
+        raise
+    return store
 
 
 class _Other(NamedTuple):
