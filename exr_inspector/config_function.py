@@ -144,6 +144,8 @@ def comparable_endpoint(text: str) -> str:
 
     Raises SettingsError if it is not `http[s]://host[:port]`.
     """
+    if not text.strip().isprintable():  # urlsplit would leave out line breaks, and others may not
+        raise _wrong("an endpoint in an event must be printable")
     url = urlsplit(endpoint_of(text.strip(), "an endpoint", "an event", code=_CODE))
     return f"{url.scheme}://{(url.hostname or '').rstrip('.')}:{url.port or _DEFAULT_PORTS[url.scheme]}"
 

@@ -6,9 +6,9 @@ read, and `open_allowed` opens a local file that may.
 
 from __future__ import annotations
 
-from exr_inspector.events.allowed import allowed, open_allowed
 from exr_inspector.events.delivery import Delivery, EventError
 from exr_inspector.events.http import from_http
+from exr_inspector.events.permission import allowed, open_allowed
 from exr_inspector.events.reading import deliveries
 
 __all__ = ["Delivery", "EventError", "allowed", "deliveries", "from_http", "open_allowed"]

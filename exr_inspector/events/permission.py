@@ -107,9 +107,7 @@ def _check_database(delivery: Delivery, endpoints: frozenset[str]) -> None:
     except SettingsError:
         is_listed = False
     if not is_listed:
-        raise _refused(
-            "the event names a database (vastdb_*) whose endpoint EXR_INSPECTOR_EVENT_ENDPOINTS does not list"
-        )
+        raise _refused("the event names a database (vastdb_*) of an endpoint not in EXR_INSPECTOR_EVENT_ENDPOINTS")
 
 
 def _refused(message: str) -> EventError:
