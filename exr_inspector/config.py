@@ -23,6 +23,7 @@ class InspectConfig(NamedTuple):
     policy_path: str | None = None
     schema_version: int = 1
     integrity: str = "table"
+    remote_chunks: bool = False  # whether `integrity="chunks"` may ask an object store for every chunk's leader
 
 
 DEFAULT_CONFIG = InspectConfig()
@@ -84,6 +85,7 @@ _COERCE = {
     "policy_path": (_path, "a path"),
     "schema_version": (_schema_version, "1"),
     "integrity": (_integrity, "one of none, table, chunks"),
+    "remote_chunks": (_boolean, "true or false"),
 }
 
 _UNAVAILABLE = {

@@ -65,6 +65,9 @@ def s3_settings(environment: Mapping[str, str] | None = None) -> S3Settings | No
             raise _wrong(
                 f"{name} is missing in the environment: an endpoint is only used with keys from the same place"
             )
+    for name in (*_NAMES[1:], "S3_REGION"):
+        if not text_of(environment, name).isascii() or not text_of(environment, name).isprintable():
+            raise _wrong(f"{name} must be printable ASCII")
     timeout = number_of(environment, "S3_TIMEOUT_SECONDS", DEFAULT_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS, code=_CODE)
     region = text_of(environment, "S3_REGION") or DEFAULT_REGION
     keys = Secret(access_key), Secret(secret_key)

@@ -37,9 +37,10 @@ CODES: dict[str, Code] = {
     "source_not_found": Code("fatal", False, "there is no such file or object"),
     "source_no_permission": Code("fatal", False, "the file may not be read"),
     "source_not_regular": Code("fatal", False, "a directory, FIFO, socket or device; devices are read through `-`"),
-    "source_changed": Code("fatal", True, "the file became shorter while it was read"),
+    "source_changed": Code("fatal", True, "the file or object was changed while it was read"),
     "source_failed": Code("fatal", True, "the system reported another error while reading"),
     "source_unsupported": Code("fatal", False, "this kind of address cannot be read by this installation"),
+    "source_refused": Code("fatal", False, "the object store refuses the request itself"),
     "source_unconfigured": Code("fatal", False, "an s3:// address, but where objects are is not configured"),
     # ---- The framing: what follows cannot be found any more
     "empty_file": Code("fatal", False, "the file has no bytes"),

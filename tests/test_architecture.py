@@ -17,8 +17,11 @@ import pytest
 from importlinter import cli as import_linter
 
 import exr_inspector
+from exr_inspector.config_s3 import S3Settings, s3_settings
 from exr_inspector.errors import CODES, DocumentError, ExrError
 from exr_inspector.limits import Limits
+from exr_inspector.settings import Secret, SettingsError
+from tests.loopback.s3_server import S3Server
 from tests.support.exr_bytes import (
     DEEP,
     MULTIPART,
@@ -242,6 +245,25 @@ def _document_invalid(_folder: Path) -> set[str]:
     return {caught.value.code}
 
 
+def _object(key: str, **changes: Any) -> Any:
+    s3 = pytest.importorskip("exr_inspector.s3")
+    pytest.importorskip("obstore")
+    keys = Secret("access"), Secret("secret")
+    return s3.S3Client(S3Settings("http://127.0.0.1:1", *keys)._replace(**changes)).source("bucket", key)
+
+
+def _refused() -> set[str]:
+    with S3Server() as server:
+        server.faults.add("get", "bad_request")
+        return document_codes(_object("key", **server.settings()._asdict()))
+
+
+def _unconfigured() -> set[str]:
+    with pytest.raises(SettingsError) as caught:
+        s3_settings({"S3_ENDPOINT": "http://127.0.0.1:1"})
+    return {caught.value.code}
+
+
 def _part(**changes: bytes | None) -> bytes:
     part = scanline_part()
     for name, changed in changes.items():
@@ -261,7 +283,9 @@ WAYS: dict[str, Callable[[Path], set[str]]] = {
     "source_not_regular": document_codes,
     "source_changed": _changed,
     "source_failed": _failed,
-    "source_unsupported": lambda _folder: document_codes("s3://bucket/key"),
+    "source_unsupported": lambda _folder: document_codes(_object("a/../b")),
+    "source_refused": lambda _folder: _refused(),
+    "source_unconfigured": lambda _folder: _unconfigured(),
     "empty_file": of_bytes(b""),
     "not_exr": of_bytes(b"\x89PNG\r\n\x1a\n"),
     "unsupported_version": of_bytes(start(version=1) + b"\0"),
