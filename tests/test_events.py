@@ -247,7 +247,7 @@ def test_a_payloads_type_is_not_the_events() -> None:
 # The types that S3, VAST and MinIO list (see exr_inspector/events/kinds.py), and what is done.
 READ = (
     "s3:ObjectCreated:Put", "s3:ObjectCreated:Post", "s3:ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload",
-    "ObjectCreated:*", "vastdata.com:Element.ElementCreated", "Element.ObjectCreated", "Element", "", "com.example.done",
+    "ObjectCreated:*", "vastdata.com:Element.ElementCreated", "Element.ObjectCreated", "Element", "", "com.example.x",
     "Object Created", "vastdata.com:Element.ElementMoved", "tag", "com.example.tags.exr",
 )  # fmt: skip
 NOT_READ = (
