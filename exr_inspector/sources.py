@@ -25,6 +25,9 @@ SourceArgument = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO
 
 S3_SCHEME = "s3://"
 
+# What directories and buckets are searched for: OpenEXR's own extension, and those of stereo and multi-view files.
+EXTENSIONS = (".exr", ".sxr", ".mxr")
+
 # Non-blocking, so that opening a FIFO does not wait for a writer.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 

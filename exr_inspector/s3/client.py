@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache, partial
 from importlib import import_module
+from threading import Thread, current_thread, main_thread
 from typing import Any, TypeVar
 
 from exr_inspector.config_s3 import S3Settings, s3_settings
@@ -118,7 +120,7 @@ class S3Client:
         pauses = _pauses()
         while True:
             try:
-                return once()
+                return _interruptible(once)
             except BrokenOff:
                 found = Refusal(None, None)
             except self._foreign as error:
@@ -133,6 +135,22 @@ class S3Client:
             yield from stream
         except self._foreign as error:
             raise refusal(error).error() from None
+
+
+def _interruptible(call: Callable[[], _T]) -> _T:
+    """The call's answer. In the main thread, which hears Ctrl-C, another one calls: inside obstore nobody hears it."""
+    if current_thread() is not main_thread():
+        return call()
+    done: Future[_T] = Future()
+    Thread(target=_answer, args=(done, call), daemon=True).start()
+    return done.result()
+
+
+def _answer(done: Future[_T], call: Callable[[], _T]) -> None:
+    try:
+        done.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - raised again where the answer is waited for
+        done.set_exception(error)
 
 
 def _raised(found: Refusal) -> Exception:
