@@ -70,7 +70,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         ("object", "s3://renders/b.exr"),
         ("skip", "s3://renders/c.exr", REMOVED),
         ("skip", "s3://renders/show/", FOLDER_MARKER),
-        ("skip", None, "record 4 is not understood: s3.object.key is no text, or too long"),
+        ("skip", None, "record 4 is not understood: s3.object.key is no text"),
     ],
     "s3_removed": [("skip", "s3://renders/a.exr", REMOVED)],
     "s3_tagging": [("skip", "s3://renders/a.exr", TAGS)],
@@ -132,6 +132,8 @@ def test_records_have_versions_and_tags() -> None:
     delivery = one(event_of("s3_versions"))
     assert delivery.version_id == "096fKKXTRTtl3on89fVO.nfljtsv6qko"
     assert delivery.etag == "d41d8cd98f00b204e9800998ecf8427e"
+    assert one({"Records": [record(versionId="")]}).version_id is None
+    assert one({"Records": [record(eTag='"d41d8"')]}).etag == "d41d8"  # as in HTTP headers
     assert delivery.event_type == "ObjectCreated:Put"
     assert (delivery.event_id, delivery.event_source) == (None, None)
 
@@ -197,6 +199,7 @@ def test_precedence(event: Any, place: str) -> None:
         ({"elementpath": "/k"}, "names no bucket"),
         ({"bucket": {"name": "b"}, "key": "k"}, "bucket names no bucket"),
         ({"bucket": "../b", "key": "k"}, "bucket names no bucket"),
+        ({"bucket": "", "key": "k"}, "bucket names no bucket"),  # not a local file of that name
         ({"bucket": "b", "key": "k" * (MAX_EVENT_TEXT + 1)}, "key names no key"),
         ({"path": "p" * (MAX_EVENT_TEXT + 1)}, "path is no path"),
         ({"path": "a\0b"}, "path is no path"),
@@ -366,6 +369,8 @@ def test_attributes_are_the_extensions_as_texts() -> None:
     many = {"specversion": "1.0", "elementpath": "b/k", **{f"a{index}": "x" for index in range(1000)}}
     assert len(one(many).attributes) == 64
     assert one({"path": "/a", "traceparent": "00"}).attributes == {}  # a payload has none
+    nested = {"specversion": "1.0", "a": "outer", "data": {"specversion": "1.0", "a": "inner", "b": "x", "path": "/a"}}
+    assert one(nested).attributes == {"a": "outer", "b": "x"}
 
 
 def test_context_attributes_that_are_no_texts_are_not_there() -> None:
@@ -448,6 +453,13 @@ def test_the_subtype_alone_is_enough() -> None:
     assert about(one(event)) == ("skip", "s3://b/k", REMOVED)
     event = SimpleNamespace(type="Element", subtype="ElementCreated", bucket="b", object_key="k")
     assert about(one(event)) == ("object", "s3://b/k")
+
+
+def test_members_are_enough() -> None:
+    """Without get_attributes and get_data."""
+    delivery = one(SimpleNamespace(id="7", source="s", data={"path": "/a.exr"}))
+    assert about(delivery) == ("file", "/a.exr")
+    assert (delivery.event_id, delivery.event_source) == ("7", "s")
 
 
 def test_events_of_the_cloudevents_package() -> None:
@@ -536,6 +548,7 @@ def test_members_that_raise_are_not_there() -> None:
         ("1" * 100_000, "not JSON: a number that is none, or too long"),
         ({7: "path", ("t",): 1, "\u202e\n": "x"}, r"mapping of int (text), tuple (number), \u202e\n (text)"),
         ({"x" * 500: {"y" * 500: 1}}, "x" * 40 + "… (mapping of " + "y" * 40 + "… (number))"),
+        ({"a": {"b": {"c": {"d": {"e": 1}}}}}, "it is a mapping of a (mapping of b (mapping of c (mapping of 1)))"),
         ({f"name{index}": index for index in range(100)}, "name11 (number), and 88 more"),
     ],
 )

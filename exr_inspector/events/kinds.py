@@ -42,12 +42,11 @@ SKIPPED: tuple[Skipped, ...] = (
     Skipped(_words("objectaccessed"), "the file was only read"),
 )
 
-_MAX_TYPE = 256
 _STEPS = re.compile(r"[.:/]")
 _IGNORED = str.maketrans("", "", " -_")
 
 
 def reason_to_skip(event_type: str) -> str | None:
     """Why an event of that type asks for no file to be read; None if it does, or may."""
-    steps = _STEPS.split(event_type[:_MAX_TYPE].lower().translate(_IGNORED))
+    steps = _STEPS.split(event_type.lower().translate(_IGNORED))
     return next((rule.reason for rule in SKIPPED if any(rule.pattern.match(step) for step in steps)), None)

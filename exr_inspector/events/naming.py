@@ -94,8 +94,8 @@ def _record(value: Any) -> Record:
     bucket, described = unpacked(s3.get("bucket")) or {}, unpacked(s3.get("object")) or {}
     raw_key, event_type = described.get("key"), clean(record.get("eventName"))
     try:
-        if not isinstance(raw_key, str) or len(raw_key) > 3 * MAX_EVENT_TEXT:
-            raise not_understood("s3.object.key is no text, or too long")
+        if not isinstance(raw_key, str):
+            raise not_understood("s3.object.key is no text")
         key = unquote_plus(raw_key, errors="strict")
         place = object_at(bucket.get("name"), key, "s3.bucket.name, s3.object.key")
     except UnicodeDecodeError:
