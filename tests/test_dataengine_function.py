@@ -151,7 +151,7 @@ def test_with_report_a_database_that_is_down_costs_no_document(make: Make, vast:
     vast.stop()
     function = make(vast, persist_failure="report")
     function.start()
-    until(lambda: bool(function._databases.state.error))
+    until(lambda: bool(function._own.state.error))
     outcome = outcome_of(function, asks(folder, 1))
     assert (outcome.status, outcome.is_retryable) == ("failed", True)
     assert outcome.document is not None

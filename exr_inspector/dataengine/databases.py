@@ -1,4 +1,4 @@
-"""The function's own store, and a few of those that events bring along. Used by the writer's thread.
+"""The function's own store, or a few of those that events bring along. Used by one writer's thread.
 
 The own store is opened at the start, which checks the tables once, and again after a failure that says that the
 session or the tables may be wrong. While it cannot be opened it is tried again and again, each time later.

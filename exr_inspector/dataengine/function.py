@@ -56,16 +56,21 @@ class Function:
         self._is_served = is_served
         self._has_started = False
         objects, database = s3_settings(), vast_settings(None, secrets)
-        log = FileLog(logger, _keys(objects, database))
+        log = FileLog(logger, _hidden(objects, database))
         self._client = None if objects is None else S3Client(objects, in_flight_bytes=settings.in_flight_bytes)
         self._reader = Reader(settings, self._client)
-        self._databases = Databases(database, pace=pace or Pace(), note=log.note)
-        self._writer = Writer(self._databases, settings.batch_files, log, observer, answer=self._answer)
+        pace = pace or Pace()
+        self._own = Databases(database, pace=pace, note=log.note)
+        # A database that an event brings along may be slow, or not answer at all: it holds up nobody else.
+        brought = Databases(None, pace=pace, note=log.note)
+        self._writer, self._other_writer = (
+            Writer(each, settings.batch_files, log, observer, answer=self._answer) for each in (self._own, brought)
+        )
         self._flow = Flow(
             threads=settings.concurrency,
             batch_files=settings.batch_files,
             read=self._read,
-            write=self._writer.write,
+            write=self._write,
             log=log,
             observer=observer,
         )
@@ -78,6 +83,7 @@ class Function:
         A store that cannot be opened is tried again and again: alive, not ready.
         """
         self._writer.start()
+        self._other_writer.start()
         self._flow.start()
         self._has_started = True
 
@@ -93,7 +99,7 @@ class Function:
             return "not started"
         if self._flow.is_closing:
             return STOPPING.message
-        state = self._databases.state
+        state = self._own.state
         if state.phase == STARTING:
             return "the database is being opened"
         return str(state.error) if state.phase == DOWN else ""
@@ -107,7 +113,8 @@ class Function:
         ends = time.monotonic() + grace_seconds
         self._flow.close(grace_seconds if self._has_started else 0.0)
         if self._has_started:
-            self._writer.stop(ends - time.monotonic())
+            for writer in (self._writer, self._other_writer):
+                writer.stop(ends - time.monotonic())
         if self._client is not None:
             self._client.close()
 
@@ -167,6 +174,12 @@ class Function:
         if outcome is not None:
             self._answer(job, outcome)
 
+    def _write(self, jobs: Sequence[Job]) -> None:
+        for writer, is_own in ((self._writer, True), (self._other_writer, False)):
+            chosen = [job for job in jobs if (job.database is None) == is_own]
+            if chosen:
+                writer.write(chosen)
+
     def _unwritten(self, job: Job) -> Outcome | None:
         """The outcome of a job that was read and is not to be written; else None."""
         delivery, (document, fatal, *_) = job.delivery, job.reading
@@ -174,13 +187,13 @@ class Function:
             return skipped(delivery, _GONE, document)._replace(code=fatal.code)
         if fatal is not None and (job.reading.is_retryable or job.reading.is_refused):
             return failed(delivery, fatal, document, is_retryable=job.reading.is_retryable)
-        if document is not None and job.database is None and self._databases.state.phase == ABSENT:
+        if document is not None and job.database is None and self._own.state.phase == ABSENT:
             return stored(delivery, document, NOT_CONFIGURED, fatal)
         return self._if_down(job)
 
     def _if_down(self, job: Job) -> Outcome | None:
         """The outcome of a job whose store is known to be down; else None."""
-        state = self._databases.state
+        state = self._own.state
         if job.database is not None or state.phase != DOWN or state.error is None:
             return None
         return failed(job.delivery, state.error.problem, job.reading.document, is_retryable=True)
@@ -203,8 +216,11 @@ def _asked(event: Any) -> _Asked:
         return _Asked([_NOTHING], problem)
 
 
-def _keys(*settings: S3Settings | VastSettings | None) -> list[Any]:
-    return [key for found in settings if found is not None for key in (found.access_key, found.secret_key)]
+def _hidden(*settings: S3Settings | VastSettings | None) -> list[str]:
+    """What no log line tells, not even where an event names a file after it."""
+    found = [each for each in settings if each is not None]
+    keys = [key.reveal() for each in found for key in (each.access_key, each.secret_key)]
+    return [*keys, *(each.endpoint for each in found)]
 
 
 def _all(futures: Sequence[Future[list[Outcome]]]) -> Future[list[list[Outcome]]]:

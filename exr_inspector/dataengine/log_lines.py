@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any
 
 from exr_inspector.dataengine.outcomes import FAILED, Outcome
-from exr_inspector.settings import Secret
 
 _MAX_TEXT = 500
 _DELETE = "\x7f"  # the one control character that JSON does not escape
@@ -21,11 +20,14 @@ _FRAMES = 5
 
 
 class FileLog:
-    """Writes the line of each file to a logger, which may be any object that has the methods of one."""
+    """Writes the line of each file to a logger, which may be any object that has the methods of one.
 
-    def __init__(self, logger: Any, secrets: Iterable[Secret] = ()) -> None:
+    `secrets`: texts that are struck out of every line.
+    """
+
+    def __init__(self, logger: Any, secrets: Iterable[str] = ()) -> None:
         self._logger = logger if logger is not None else logging.getLogger("exr_inspector.dataengine")
-        self._secrets = [secret.reveal() for secret in secrets]
+        self._secrets = list(secrets)
 
     def file(self, outcome: Outcome) -> None:
         """The line of a file: information, a warning if it may go better later, an error if not."""

@@ -98,6 +98,15 @@ def check_whole(vast: VastServer) -> None:
     assert vast.database.open_transactions() == []
 
 
+def check_no_orphans(vast: VastServer) -> None:
+    """For files of any kind, which may have no part, or one channel twice: no child is without its file."""
+    files = [row["file_id"] for row in rows(vast)]
+    assert len(set(files)) == len(files)
+    for table in CHILDREN:
+        assert {row["file_id"] for row in rows(vast, table)} <= set(files)
+    assert vast.database.open_transactions() == []
+
+
 def until(is_so: Callable[[], bool], seconds: float = 20.0) -> None:
     """Waits for what happens in another thread."""
     ends = time.monotonic() + seconds
