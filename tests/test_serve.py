@@ -86,7 +86,15 @@ def test_metrics_are_prometheus_text(server: Serving) -> None:
     assert answer.headers["content-type"].startswith("text/plain; version=")
     families = {family.name for family in parser.text_string_to_metric_families(answer.text)}
     ours = {"files", "errors", "read_bytes", "s3_requests", "transactions", "http_requests", "sink_events"}
-    ours |= {"file_seconds", "persist_seconds", "request_seconds", "transaction_files", "in_flight", "ready"}
+    ours |= {
+        "file_seconds",
+        "read_seconds",
+        "persist_seconds",
+        "request_seconds",
+        "transaction_files",
+        "in_flight",
+        "ready",
+    }
     assert {f"exr_inspector_{name}" for name in ours} <= families
     assert server.metric("exr_inspector_ready") == 1
 

@@ -77,7 +77,9 @@ class Flow:
             return
         seconds = time.monotonic() - job.request.started
         read = job.reading
-        outcome = outcome._replace(seconds=seconds, bytes_read=read.bytes_read, requests=read.requests)
+        outcome = outcome._replace(
+            seconds=seconds, bytes_read=read.bytes_read, requests=read.requests, read_seconds=read.seconds
+        )
         self._log.file(outcome)
         if self._observer is not None:
             self._observer.file(outcome)

@@ -19,7 +19,7 @@ class Outcome(NamedTuple):
     `status`: `stored`, `skipped` (nothing was stored, and nothing should have been) or `failed`. A file with a fatal
     error that was stored as an error row is `stored`; `code` is then the code of that error. `persistence` is the
     dictionary of `stores.base.WriteResult`; `document` is None if nothing was read. `message` has no secrets.
-    `seconds`: from the event's arrival to the answer; `bytes_read` and `requests` are those of the source.
+    `seconds`: from the event's arrival to the answer; `bytes_read`, `requests` and `read_seconds` are the source's.
     """
 
     delivery: Delivery
@@ -32,6 +32,7 @@ class Outcome(NamedTuple):
     bytes_read: int = 0
     requests: int = 0
     seconds: float = 0.0
+    read_seconds: float = 0.0
 
     def result(self) -> dict[str, Any]:
         """What the caller gets: the document with `persistence`; where nothing was read, `errors` with it."""

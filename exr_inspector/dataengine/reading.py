@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, NamedTuple
 
 from exr_inspector.app import inspect
@@ -19,8 +20,9 @@ LONG_HEADER_BYTES = MIB
 # bytes, and many documents are in flight.
 MAX_ATTRIBUTES = 1 << 15
 
-# Wrong at this installation, not at the file: another delivery may meet a better one, and no row is written.
-_INSTALLATIONS = frozenset(("source_unconfigured", "source_unsupported"))
+# Wrong at this installation, not at the file: another delivery may meet a better one, and no row is written. Not
+# `source_unsupported`: that the client is missing shows at the start, and later it is the key, for good.
+_INSTALLATIONS = frozenset(("source_unconfigured",))
 _GONE = "source_not_found"
 
 
@@ -38,6 +40,7 @@ class Reading(NamedTuple):
     is_refused: bool = False
     bytes_read: int = 0
     requests: int = 0
+    seconds: float = 0.0
 
 
 NOTHING_READ = Reading(None)
@@ -65,6 +68,10 @@ class Reader:
 
     def read(self, delivery: Delivery, *, is_by_hand: bool) -> Reading:
         """What the delivery asks for; raises nothing that has to do with the file."""
+        started = time.monotonic()
+        return self._read(delivery, is_by_hand=is_by_hand)._replace(seconds=time.monotonic() - started)
+
+    def _read(self, delivery: Delivery, *, is_by_hand: bool) -> Reading:
         try:
             source = self._opened(delivery, is_by_hand=is_by_hand)
         except SourceError as error:

@@ -41,8 +41,9 @@ class Metrics:
         for outcome in SENT:
             self._sink.labels(outcome)
         self._file_seconds = self._histogram(
-            "file_seconds", "Seconds from an event to what became of its file.", _READ_SECONDS
+            "file_seconds", "Seconds from an event to what became of its file.", _WRITE_SECONDS
         )
+        self._read_seconds = self._histogram("read_seconds", "Seconds to read a file's header.", _READ_SECONDS)
         self._batch_seconds = self._histogram("persist_seconds", "Seconds of a transaction.", _WRITE_SECONDS)
         self._batch_files = self._histogram("transaction_files", "Files in a transaction.", _BATCH_FILES)
         self._request_seconds = self._histogram("request_seconds", "Seconds from a post to its answer.", _WRITE_SECONDS)
@@ -65,6 +66,8 @@ class Metrics:
         self._read_bytes.inc(outcome.bytes_read)
         self._s3_requests.inc(outcome.requests)
         self._file_seconds.observe(outcome.seconds)
+        if outcome.document is not None:
+            self._read_seconds.observe(outcome.read_seconds)
 
     def batch(self, files: int, seconds: float) -> None:
         """One transaction is over."""

@@ -97,7 +97,7 @@ def kept_trace(values: Mapping[str, Any]) -> dict[str, str]:
 
 def result_of(outcomes: Sequence[Outcome]) -> Result:
     """What the function returns for an event: the document with `persistence`, or `documents`, several of them."""
-    results = [{**(outcome.document or {}), "persistence": outcome.persistence} for outcome in outcomes]
+    results = [outcome.result() for outcome in outcomes]
     return results[0] if len(results) == 1 else {"documents": results}
 
 
