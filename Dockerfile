@@ -67,6 +67,7 @@ COPY --from=program /opt/program /opt/exr-inspector
 ENV PATH=/opt/exr-inspector/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     EXR_INSPECTOR_HOST=0.0.0.0 \
+    EXR_INSPECTOR_SECRETS=/secrets \
     PERSIST_FAILURE=retry
 WORKDIR /data
 # A number, so that a cluster can see that it is not root.
