@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
@@ -455,6 +456,14 @@ def test_the_subtype_alone_is_enough() -> None:
     assert about(one(event)) == ("object", "s3://b/k")
 
 
+def test_kinds_may_be_enumerations() -> None:
+    class Kind(str, Enum):
+        DELETED = "ElementDeleted"
+
+    event = SimpleNamespace(id="7", type="Element", subtype=Kind.DELETED, bucket="b", object_key="k")
+    assert about(one(event)) == ("skip", "s3://b/k", REMOVED)
+
+
 def test_members_are_enough() -> None:
     """Without get_attributes and get_data."""
     delivery = one(SimpleNamespace(id="7", source="s", data={"path": "/a.exr"}))
@@ -541,6 +550,8 @@ def test_members_that_raise_are_not_there() -> None:
         ("", "not JSON: Expecting value at character 0"),
         ("s3://b/k", "not JSON"),
         (b"\xff\xfe{}", "not UTF-8"),
+        ('{"path": "/a", "path": "/a"}', "a name stands twice in one JSON object"),
+        ('{"path": "/a", "b": [{"c": 1, "c": 2}]}', "a name stands twice in one JSON object"),
         ('{"path": "/a", "b": NaN}', "not JSON: a number that is none"),
         ('{"path": "/a", "b": Infinity}', "not JSON: a number that is none"),
         ("[" * 100_000, "nested too deeply"),

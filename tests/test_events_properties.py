@@ -31,6 +31,9 @@ DOCUMENTS = [
 ]
 SECRET = "EXAMPLESECRET"
 
+# A machine that is busy proves nothing.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 # ---- What holds for whatever comes
 
 
@@ -105,11 +108,13 @@ values = st.recursive(
 )
 
 
+@patient
 @given(values | st.dictionaries(st.sampled_from(WORDS), values, max_size=6))
 def test_any_value_is_deliveries_or_an_error(event: Any) -> None:
     check(event)
 
 
+@patient
 @given(st.dictionaries(st.sampled_from(WORDS), values, max_size=6))
 def test_json_text_is_understood_as_the_mapping_is(event: Any) -> None:
     try:
@@ -135,6 +140,7 @@ content_types = st.sampled_from(
 )
 
 
+@patient
 @given(
     st.lists(st.tuples(header_names, st.text(max_size=12) | st.sampled_from(VALUES)), max_size=8),
     content_types | st.text(max_size=20),
@@ -144,6 +150,7 @@ def test_any_request_is_events_or_an_error(headers: Any, content_type: str, body
     check_http([("content-type", content_type), *headers], body)
 
 
+@patient
 @given(
     st.lists(st.dictionaries(st.sampled_from(WORDS), st.sampled_from(VALUES), max_size=8), max_size=3), content_types
 )
@@ -305,7 +312,7 @@ steps = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@patient
 @given(st.lists(steps, max_size=8), st.booleans())
 def test_no_path_leads_out_of_the_root(root: Path, steps: list[str], is_absolute: bool) -> None:
     path = f"{root if is_absolute else root.parent}/{'/'.join(steps)}"

@@ -48,7 +48,7 @@ def clean(value: Any) -> str | None:
         value.encode()
     except UnicodeEncodeError:
         return None
-    return str(value)
+    return str.__str__(value)  # of an enumeration's member, too
 
 
 def envelope_of(event: Any) -> Envelope:

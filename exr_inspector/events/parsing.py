@@ -1,4 +1,4 @@
-"""JSON of an event, strictly (RFC 8259): no NaN, UTF-8 only, bounded; and mappings out of anything."""
+"""JSON of an event, strictly: no NaN, no name twice, UTF-8 only, bounded; and mappings out of anything."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parsed(text: str | bytes | bytearray | memoryview) -> Any:
         raise not_understood(f"{len(text)} bytes of JSON, more than {MAX_EVENT_BYTES}")
     try:
         decoded = text if isinstance(text, str) else bytes(text).decode("utf-8")
-        return json.loads(decoded, parse_constant=_no_constant)
+        return json.loads(decoded, parse_constant=_no_constant, object_pairs_hook=_once)
     except UnicodeDecodeError:
         raise not_understood("the event is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -37,6 +37,14 @@ def parsed(text: str | bytes | bytearray | memoryview) -> Any:
 
 def _no_constant(_name: str) -> NoReturn:
     raise ValueError
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names stand once: of two, another reader would take the other one."""
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise not_understood("a name stands twice in one JSON object")
+    return values
 
 
 def unpacked(value: Any) -> dict[Any, Any] | None:
