@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from email.message import Message
 from importlib import import_module
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -28,7 +27,9 @@ Event = dict[str, Any]
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
 
-_MAX_CONTENT_TYPE = 1024  # the parser of its parameters is not linear
+_MAX_CONTENT_TYPE = 1024
+_CHARSET = re.compile(r';\s*charset\*?\s*=\s*("[^"]*"|[^;\s]*)', re.IGNORECASE)
+_CHARSETS = frozenset(("utf-8", "utf8", "us-ascii", "ascii"))
 _PREFIX = "ce-"
 _REQUIRED = ("id", "source", "specversion", "type")
 _JSON = re.compile(r"(?:application|text)/(?:[a-z0-9.-]+\+)?json\Z")
@@ -93,10 +94,7 @@ def _content(text: str | None) -> _Content:
         return _Content(None, None)
     if len(text) > _MAX_CONTENT_TYPE:
         raise not_understood("the content type is too long")
-    message = Message()
-    message["content-type"] = " ".join(text.split())
-    charset = message.get_param("charset", "utf-8")
-    if not isinstance(charset, str) or charset.lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
+    if not all(charset.strip('"').lower() in _CHARSETS for charset in _CHARSET.findall(text)):
         raise not_understood("the charset must be UTF-8")
     return _Content(text.strip(), text.split(";")[0].strip().lower())
 
