@@ -147,7 +147,7 @@ class S3Source(Source):
             self._stream, state = self._client.stream(self._wanted(), FIRST_RANGE_BYTES, self._count)
             self._accept(state)
         if offset < self._position:
-            raise SourceError(Problem("source_unsupported", "the object store cannot give ranges of an object"))
+            raise _unranged()
         pieces, have = [self._rest], len(self._rest)
         end = offset + size_bytes - self._position
         while have < end and (piece := next(self._stream, b"")):
@@ -180,8 +180,10 @@ class S3Source(Source):
     def _fetched(self, wanted: _Range) -> bytes:
         try:
             data, state = self._client.range(self._wanted(), wanted.start, wanted.end, self._count)
-        except (Unranged, Unsatisfiable):
+        except Unsatisfiable:
             raise _changed() from None
+        except Unranged:
+            raise _unranged() from None
         self._accept(state)
         return data
 
@@ -216,6 +218,10 @@ def _together(ranges: Sequence[tuple[int, int]]) -> Iterator[_Range]:
         found = _Range(offset, end, [(offset, size)])
     if found is not None:
         yield found
+
+
+def _unranged() -> SourceError:
+    return SourceError(Problem("source_unsupported", "the object store cannot give ranges of an object"))
 
 
 def _changed() -> SourceError:
