@@ -35,7 +35,8 @@ FAULTS = (
     ("s3", "get", "drop", 0.03),
     ("s3", "get", "cut", 0.03),
     ("vast", "*", "slow_down", 0.02),
-    ("vast", ("begin", "select", "insert", "update"), "internal", 0.02),
+    ("vast", ("begin", "select"), "internal", 0.02),
+    ("vast", ("insert", "update"), "bad_gateway", 0.02),
     ("vast", ("insert", "update"), "conflict", 0.03),
     ("vast", "*", "drop_before", 0.02),
     ("vast", ("insert", "update", "commit"), "drop_after", 0.03),
@@ -82,7 +83,7 @@ def test_every_object_has_one_row(
     monkeypatch.setattr(vast_store, "BATCH_TRIES", 2)
     monkeypatch.setattr(vast_store, "SINGLE_TRIES", 2)
     dice = random.Random(seed)
-    keys = [f"f{number}.exr" for number in range(100)]
+    keys = [f"f{number}.exr" for number in range(70)]
     parts.put_all(s3, keys)
     plan_faults(s3, vast, seed)
     for key in keys[:5]:
@@ -138,6 +139,22 @@ def test_half_of_a_batch_that_was_written_is_not_written_again(
     until(lambda: function.is_ready)
     assert _status(function, events) == ["stored"] * 8
     assert parts.counts(vast) == dict.fromkeys(keys, 1)
+    parts.check_whole(vast)
+
+
+def test_a_database_that_fails_at_all_rows_loses_no_event(
+    s3: S3Server, vast: VastServer, function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks as if the document could not be stored; but its error row cannot, either."""
+    monkeypatch.setattr(vast_store, "SINGLE_TRIES", 2)
+    parts.put_all(s3, ["a.exr"])
+    vast.faults.add(op="insert", kind="internal", times=None, table="files")
+    (outcome,) = function.submit(event("a.exr")).result(30)
+    assert (outcome.status, outcome.is_retryable, outcome.code) == ("failed", True, "store_failed")
+    assert outcome.persistence["retryable"]
+    vast.faults.clear()
+    assert _status(function, [event("a.exr")]) == ["stored"]
+    assert parts.counts(vast) == {"a.exr": 1}
     parts.check_whole(vast)
 
 

@@ -63,9 +63,9 @@ class Databases:
         self._others: OrderedDict[VastSettings, _Other] = OrderedDict()
 
     @property
-    def has_own(self) -> bool:
-        """Whether a database is configured."""
-        return self._own is not None
+    def name(self) -> str:
+        """Whose databases these are."""
+        return "own" if self._own is not None else "events"
 
     def seconds_until_due(self) -> float | None:
         """When `open_if_due` has something to do; None if it has not."""

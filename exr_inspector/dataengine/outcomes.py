@@ -66,11 +66,16 @@ class Observer(Protocol):
 
 
 def stored(delivery: Delivery, document: dict[str, Any], written: WriteResult, fatal: Problem | None = None) -> Outcome:
-    """The outcome of what a store answered for a document; `fatal` is what stands in the way of reading the file."""
-    persistence = written.as_dict()
+    """The outcome of what a store answered for a document; `fatal` is what stands in the way of reading the file.
+
+    What has not even an error row comes again, whatever the reason: a database that fails for an hour at whatever it
+    is sent looks like one that cannot store the document.
+    """
     if written.status == "error":
-        code = "store_conflict" if written.retryable else "not_stored"
-        return Outcome(delivery, FAILED, document, persistence, written.retryable, written.message, code)
+        code = "store_conflict" if written.retryable else "not_stored" if written.file_id else "store_failed"
+        written = written._replace(retryable=written.retryable or not written.file_id)
+        return Outcome(delivery, FAILED, document, written.as_dict(), written.retryable, written.message, code)
+    persistence = written.as_dict()
     status = STORED if written.status == "success" else SKIPPED
     if fatal is None:
         return Outcome(delivery, status, document, persistence, message=written.message)

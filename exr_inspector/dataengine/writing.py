@@ -34,7 +34,7 @@ class Writer:
         self._remembered = Remembered()
         self._waiting: queue.SimpleQueue[Sequence[Job] | None] = queue.SimpleQueue()
         self._next: Sequence[Job] | None = None
-        self._thread = threading.Thread(target=self._run, name="exr-writer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"exr-writer-{databases.name}", daemon=True)
 
     def start(self) -> None:
         """Begins to open the store, and to write."""
