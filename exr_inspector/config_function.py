@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from exr_inspector.environment import variables
-from exr_inspector.limits import GIB, KIB, MIB
+from exr_inspector.limits import GIB, KIB, MAX_EVENT_BYTES, MIB
 from exr_inspector.settings import SettingsError, endpoint_of, number_of, text_of, wrong
 
 # What is done about a file that could not be stored though it may be later: raise, so that it is delivered again,
@@ -77,7 +77,7 @@ NUMBERS: dict[str, Number] = {
     "EXR_INSPECTOR_CONCURRENCY": Number("concurrency", 256),
     "EXR_INSPECTOR_BATCH_FILES": Number("batch_files", 1000),
     "EXR_INSPECTOR_GRACE_SECONDS": Number("grace_seconds", 3600.0),
-    "EXR_INSPECTOR_MAX_BODY_BYTES": Number("max_body_bytes", 64 * MIB),
+    "EXR_INSPECTOR_MAX_BODY_BYTES": Number("max_body_bytes", MAX_EVENT_BYTES),
     "EXR_INSPECTOR_MAX_REQUESTS": Number("max_requests", 10_000),
 }
 

@@ -51,8 +51,9 @@ MAX_POLICY_TEXT = 256
 # What a pattern of a policy is held against; longer text matches no pattern. Matching is linear in it.
 MAX_MATCHED_TEXT = 64 * KIB
 
-# Events: the platform's are some kilobytes, and its brokers carry 1 MiB by default; batches are larger.
-MAX_EVENT_BYTES = 64 * MIB
+# Events: the platform's are some kilobytes, brokers carry 1 MiB by default, batches are larger. Parsed, JSON may take
+# twenty times its size.
+MAX_EVENT_BYTES = 16 * MIB
 # Records of one S3 notification, events of one HTTP batch. S3 sends one record, MinIO and Kafka some.
 MAX_EVENT_RECORDS = 1000
 # The envelope within the envelope: two are seen, `data` of `data`.
