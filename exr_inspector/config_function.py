@@ -83,7 +83,7 @@ NUMBERS: dict[str, Number] = {
 
 # What an environment variable sets, and its default.
 VARIABLES: dict[str, str] = {
-    "EXR_INSPECTOR_ROOTS": "folders that events may name files of, separated by `:`, on Windows by `;`; none by default",
+    "EXR_INSPECTOR_ROOTS": "folders that events may name files of, separated by `:` (Windows: `;`); none by default",
     "EXR_INSPECTOR_BUCKETS": "buckets that events may name objects of, separated by commas; any by default",
     "EXR_INSPECTOR_EVENT_ENDPOINTS": "endpoints of databases that events may bring to `serve`, separated by commas; "
     "none by default",
