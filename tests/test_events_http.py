@@ -222,7 +222,7 @@ def test_plain_json(headers: dict[str, str]) -> None:
         ("text/plain", "a body of the type 'text/plain'"),  # a browser may post it from any page
         ("application/cloudevents+xml", "events in the format 'application/cloudevents+xml'"),
         ("application/cloudevents-batch+avro", "events in the format"),
-        ("application/json; charset=utf-16", "the charset must be UTF-8"),
+        ("application/json; Charset=UTF-16", "the charset must be UTF-8"),
         ("application/json; charset*=latin1''x", "the charset must be UTF-8"),
         (f"{STRUCTURED}; charset=iso-8859-1", "the charset must be UTF-8"),
         ("nonsense", "a body of the type 'nonsense'"),
