@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from exr_inspector.errors import ExrError, Problem
+
+# A name or an address; of IPv6 without its brackets.
+_HOST = re.compile(r"[A-Za-z0-9._:%-]+\Z")
 
 
 class SettingsError(ExrError):
@@ -59,7 +63,7 @@ def endpoint_of(text: str, name: str, words: str, *, code: str) -> str:
     """
     try:
         url = urlsplit(text)
-        is_right = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        is_right = url.scheme in ("http", "https") and bool(_HOST.match(url.hostname or "")) and url.port != 0
     except ValueError:
         is_right = False
     if not is_right:

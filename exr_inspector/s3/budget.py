@@ -49,6 +49,7 @@ class Budget:
         wait = _Wait(share, size_bytes)
         with self._changed:
             self._waits.append(wait)
+            self._changed.notify_all()  # with this one among those who wait, another one may be let go on
             try:
                 if not self._changed.wait_for(lambda: self._may(wait), timeout_seconds):
                     return False
