@@ -70,10 +70,10 @@ def _integrity(value: Any) -> str:
 
 
 def _words(value: Any) -> str:
-    """A setting in a message; its type only, where it has no text: a number of thousands of digits."""
+    """A setting in a message; its type only, where it is no word: a mapping may hold keys of a database."""
     try:
-        return shown(str(value))
-    except (ValueError, RecursionError):
+        return shown(str(value)) if isinstance(value, (str, int, float)) else f"a value of type {type(value).__name__}"
+    except ValueError:  # a number of thousands of digits
         return f"a value of type {type(value).__name__}"
 
 

@@ -353,6 +353,14 @@ def test_secrets_are_neither_shown_nor_handed_on(caplog: pytest.LogCaptureFixtur
         assert SECRET not in problem_of(broken)
 
 
+@pytest.mark.parametrize("name", ["integrity", "policy", "validate", "schema_version"])
+def test_a_mapping_in_a_settings_place_is_not_shown(name: str) -> None:
+    _, problems = inspect_config(one({"path": "/a", name: {"vastdb_secret_key": SECRET}}).config)
+    assert [problem.code for problem in problems] == ["config_invalid"]
+    assert "is a value of type dict, wanted" in problems[0].message
+    assert SECRET not in problems[0].message
+
+
 def test_the_repr_of_a_delivery_is_one_plain_line() -> None:
     delivery = one({"elementpath": "b/\u202egnp.exe\n\x1b[2J", "specversion": "1.0", "id": "i\r\n"})
     assert repr(delivery).isprintable()
