@@ -211,7 +211,10 @@ def test_precedence(event: Any, place: str) -> None:
         ({"Records": [record("")]}, "names no key"),
         ({"Records": [None, 3]}, "none of 2 records names an object"),
         ({"Records": [record()] * (MAX_EVENT_RECORDS + 1)}, f"{MAX_EVENT_RECORDS + 1} records in one event"),
-        ({"Records": {"0": record()}}, "path, key, …; it is a mapping of Records (mapping of 0 "),
+        (
+            {"Records": {"0": record()}},
+            "no elementpath, Records, path or key; it is a mapping of Records (mapping of 0 ",
+        ),
     ],
 )
 def test_contradictions_and_nonsense(event: Any, words: str) -> None:

@@ -13,7 +13,7 @@ from exr_inspector.events.kinds import reason_to_skip
 from exr_inspector.events.naming import Place, Record, check_element, element, file_named, records
 from exr_inspector.events.parsing import not_understood
 
-_WAYS = "elementpath, Records, path, key, …"
+_WAYS = "elementpath, Records, path or key"
 _FOLDER = "the marker of a folder, not a file"
 
 
@@ -34,7 +34,7 @@ def deliveries(event: Any) -> list[Delivery]:
         return _of_records(template, listed, reason)
     place = _skipped_place(envelope) if reason else element(envelope) or file_named(envelope)
     if place is None:
-        raise not_understood(f"the event names no file, by {_WAYS}; it is a {found(envelope.levels[0])}")
+        raise not_understood(f"the event names no file: no {_WAYS}; it is a {found(envelope.levels[0])}")
     return [_delivery(template, place, reason)]
 
 
