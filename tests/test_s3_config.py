@@ -90,8 +90,8 @@ def test_settings_that_make_no_sense(given: Mapping[str, str], words: str) -> No
         s3_settings(given)
     assert words in str(caught.value)
     assert (caught.value.code, caught.value.retryable) == ("source_unconfigured", False)
-    for value in ("hidden", "hidd\u00e9n", "example.com", "sk"):
-        assert value not in str(caught.value).replace("mask", "")
+    for value in ("hidden", "hidd\u00e9n", "example.com"):
+        assert value not in str(caught.value)
 
 
 def test_settings_are_not_shown() -> None:

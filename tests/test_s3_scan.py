@@ -109,10 +109,11 @@ def test_every_chunk_if_it_is_allowed(server: S3Server) -> None:
     assert verdicts == [("table_complete", ["feature_unavailable"]), ("complete", [])]
 
 
-def test_ctrl_c_while_the_server_is_slow(server: S3Server) -> None:
-    fill(server, 1)
+@pytest.mark.parametrize("arguments", [["s3://renders/shots/a b.0000.exr"], ["scan", "s3://renders/shots", "--db"]])
+def test_ctrl_c_while_the_server_is_slow(arguments: list[str], server: S3Server, db: str) -> None:
+    fill(server, 9)
     server.faults.add("get", "slow", times=None, seconds=30)
-    with start(server, "s3://renders/shots/a b.0000.exr") as process:
+    with start(server, *arguments, *([db] if "--db" in arguments else [])) as process:
         deadline = time.monotonic() + 30
         while not server.counts().get("get") and time.monotonic() < deadline:
             time.sleep(0.02)
