@@ -169,7 +169,7 @@ def test_what_failed_is_named_and_what_was_written_is_not_written_again(
     s3.faults.add(op="get", kind="slow_down", times=None, key=keys[3])
     answer = server.post(events_of(keys), BATCH)
     assert answer.status == 500
-    assert (answer.json["events"], answer.json["failed"]) == (5, 1)
+    assert answer.json["failed"] == 1
     (failure,) = answer.json["failures"]
     assert (failure["index"], failure["id"], failure["code"]) == (3, f"id-{keys[3]}", "source_failed")
     assert len(rows(vast, "again/")) == 4

@@ -25,10 +25,9 @@ from exr_inspector.serve.results import kept_trace
 
 Event = Mapping[str, Any]
 
-# What 1,000 events need of memory and time is bounded; the platform's batches are of some tens.
-MAX_EVENTS = 1_000
 _NOT_READY_SECONDS = 5
 _MAX_TOLD = 100
+_KNOWN_BY = ("id", "partitionkey", "traceparent", "tracestate")
 _MAX_ID_CHARACTERS = 200
 
 
@@ -100,13 +99,14 @@ class Application:
             raise Refused(503, self.reason, retry_seconds=_NOT_READY_SECONDS)
         with Body(self._room, self._settings.max_body_bytes) as body:
             data = await body.read(request.receive, request.headers.get("content-length"))
-            events = _events(request, data)
-            failures = await self._handled(events, kept_trace(request.headers))
-        return _failed(failures, len(events)) if failures else Response(status_code=204)
+            failures = await self._handled(_events(request, data), kept_trace(request.headers))
+        return _failed(failures) if failures else Response(status_code=204)
 
     async def _handled(self, events: Sequence[Event], trace: Mapping[str, str]) -> list[Failure]:
         """Which events must be delivered again."""
-        outcomes = await asyncio.wrap_future(self._function.submit_batch(events))
+        waiting = self._function.submit_batch(events)
+        events = [_known(event) for event in events]
+        outcomes = await asyncio.wrap_future(waiting)
         is_retrying = self._settings.persist_failure == "retry"
         failed = {index: code for index, each in enumerate(outcomes) if (code := _retried(each))} if is_retrying else {}
         done = {index: event for index, event in enumerate(events) if index not in failed}
@@ -164,12 +164,14 @@ def _require_readable(request: Request) -> None:
 def _events(request: Request, data: bytes) -> Sequence[Event]:
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
     try:
-        events = from_http(headers, data)
+        return from_http(headers, data)
     except EventError as error:
         raise Refused(400, str(error)) from error
-    if len(events) > MAX_EVENTS:
-        raise Refused(413, f"more than {MAX_EVENTS} events in one request")
-    return events
+
+
+def _known(event: Event) -> Event:
+    """What an event is known by. The rest, which parsed may be many times the body, need not wait for the answer."""
+    return {name: event[name] for name in _KNOWN_BY if name in event}
 
 
 # ---- Answers
@@ -192,7 +194,7 @@ def _refusal(refused: Refused) -> Response:
     return response
 
 
-def _failed(failures: Sequence[Failure], count: int) -> Response:
+def _failed(failures: Sequence[Failure]) -> Response:
     told = [failure.as_entry() for failure in failures[:_MAX_TOLD]]
-    body = {"error": "delivery must be repeated", "failed": len(failures), "events": count, "failures": told}
+    body = {"error": "delivery must be repeated", "failed": len(failures), "failures": told}
     return Response(json.dumps(body), status_code=500, media_type="application/json")
