@@ -248,7 +248,10 @@ def measure_hostile(count: int) -> None:
 
 def told_too_much(text: str, s3: S3Server, vast: VastServer) -> bool:
     hidden = (*EVENT_KEYS, OUTSIDE, s3.secret_key, vast.secret_key, "root:x:0")
-    return any(each in text for each in hidden)
+    found = [each for each in hidden if each in text]
+    if found:
+        print(f"{found} in {text[:1000]}", file=sys.stderr)
+    return bool(found)
 
 
 def main() -> int:

@@ -97,6 +97,7 @@ CODES: dict[str, Code] = {
     "event_refused": Code("error", False, "an event asks for a file or a database that it may not name"),
     "sink_failed": Code("error", True, "the result could not be sent on; what was read is stored"),
     "function_busy": Code("error", True, "more waits than the function takes, or it is stopping: deliver it again"),
+    "function_cut": Code("warning", False, "the document is too large to be returned whole; the tables have all of it"),
     "function_failed": Code("error", False, "the program itself failed; its log says where"),
     "setting_invalid": Code("error", False, "a setting of the function makes no sense"),
     # ---- The call

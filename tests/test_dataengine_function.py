@@ -21,7 +21,7 @@ from exr_inspector.config_vast import VastSettings
 from exr_inspector.dataengine import databases, flow, reading, remembered
 from exr_inspector.dataengine.databases import DOWN, OPEN, STARTING, Databases, Pace
 from exr_inspector.dataengine.function import Function, Outcome
-from exr_inspector.dataengine.reading import LONG_HEADER_BYTES, MAX_ATTRIBUTES
+from exr_inspector.dataengine.reading import LIMITS, LONG_HEADER_BYTES, weight_bytes
 from exr_inspector.errors import ExrError, Problem
 from exr_inspector.events import Delivery
 from exr_inspector.settings import Secret
@@ -34,6 +34,7 @@ from tests.loopback.vast_client import connect
 from tests.loopback.vast_server import DEFAULT_KEYS, VastServer
 from tests.support import exr_bytes
 from tests.support import functions as parts
+from tests.support import id_manifest_bytes as ids
 from tests.support.functions import Lines, exr, ready, rows, until
 
 QUICK = Pace(first=0.02, longest=0.1, slow=0.1)
@@ -55,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Make]:
+def make(monkeypatch: pytest.MonkeyPatch, folder: Path, vast: VastServer) -> Iterator[Make]:  # ends before the server
     """Makes functions for a database, or none; closes them at the end."""
     for name in list(os.environ):
         if name.startswith(parts.VARIABLES):
@@ -318,7 +319,7 @@ def test_long_headers_are_cut_before_they_wait(make: Make, vast: VastServer, fol
 
 
 def test_headers_beyond_the_limits_are_error_rows(make: Make, vast: VastServer, folder: Path) -> None:
-    many = {f"a{number}": exr_bytes.attribute(f"a{number}", "int", bytes(4)) for number in range(MAX_ATTRIBUTES)}
+    many = {f"a{number}": exr_bytes.attribute(f"a{number}", "int", bytes(4)) for number in range(LIMITS.max_attributes)}
     (folder / "many.exr").write_bytes(exr(others=many))
     function = ready(make(vast, max_header_bytes=1000))
     (folder / "long.exr").write_bytes(exr(owner="x" * 1000))
@@ -327,6 +328,54 @@ def test_headers_beyond_the_limits_are_error_rows(make: Make, vast: VastServer, 
         assert (outcome.status, outcome.code) == ("stored", code)
     outcome = outcome_of(ready(make(vast)), asks(folder, "many"))
     assert (outcome.status, outcome.code) == ("stored", "limit_attributes")
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_heavy_documents_are_few_at_a_time(
+    make: Make, vast: VastServer, folder: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Also of one batch, which is then not written together: its last file would else wait for its first."""
+    one = weight_bytes(app.inspect(folder / "0.exr"))
+    monkeypatch.setattr(flow, "MAX_WEIGHT_BYTES", 3 * one)
+    function = ready(make(vast, concurrency=2))
+    futures = [
+        function.submit_batch([asks(folder, number) for number in range(start, start + count)])
+        for start in range(0, 20, count)
+    ]
+    until(lambda: function._flow._weight_bytes > 3 * one)
+    time.sleep(0.05)  # to see that no more are read
+    assert 4 * one <= function._flow._weight_bytes <= 5.1 * one  # four, or five: two threads read
+    gate.set()
+    outcomes = [outcome for future in futures for found in future.result(30) for outcome in found]
+    assert [outcome.status for outcome in outcomes] == ["stored"] * 20
+    until(lambda: function._flow._weight_bytes == 0)
+    assert len(rows(vast)) == 20
+
+
+def test_a_document_that_is_too_heavy_is_not_returned_whole(
+    make: Make, vast: VastServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "HEAVY_BYTES", 1000)
+    outcome = outcome_of(ready(make(vast)), asks(folder, 1))
+    assert outcome.status == "stored"
+    assert outcome.document is not None
+    assert outcome.document["file"]["header_hash"]
+    assert (outcome.document["parts"], outcome.document["channels"]) == ([], [])
+    assert "attributes" not in outcome.document
+    assert [error["code"] for error in outcome.document["errors"]] == ["function_cut"]
+    assert len(rows(vast, "channels")) == 3
+
+
+def test_a_small_header_with_a_large_manifest_is_cut(make: Make, vast: VastServer, folder: Path) -> None:
+    """Deflated, 50,000 ids take some kilobytes; in the document they would take megabytes."""
+    group = ids.Group([ids.Row(number) for number in range(50_000)])
+    manifest = exr_bytes.attribute("idManifest", "idmanifest", ids.payload(ids.body(groups=[group])))
+    (folder / "manifest.exr").write_bytes(exr(others={"idManifest": manifest}))
+    outcome = outcome_of(ready(make(vast)), asks(folder, "manifest"))
+    assert outcome.status == "stored"
+    assert outcome.document is not None
+    assert outcome.document["file"]["header_bytes"] < LONG_HEADER_BYTES
+    assert len(str(outcome.document)) < 100_000
 
 
 # ---- The end -----------------------------------------------------------------------------------------------

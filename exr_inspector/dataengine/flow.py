@@ -1,7 +1,9 @@
 """What is in flight, and how much of it: jobs wait, are admitted, read by threads, and handed to the writer.
 
 Jobs wait as events, which are small, and become documents, which are not, only while few others are in flight: memory
-is bounded by admission. What is admitted never waits for what is not, so nothing can wait for ever.
+is bounded by admission. Files that are made to be large are bounded by weight: beyond it all that is read is handed to
+the writer at once, and no thread begins to read before that is written. What is admitted waits for the writer only,
+never for what is not admitted, so nothing can wait for ever.
 """
 
 from __future__ import annotations
@@ -10,17 +12,21 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from exr_inspector.dataengine.jobs import Group, Job, groups
 from exr_inspector.dataengine.log_lines import FileLog
 from exr_inspector.dataengine.outcomes import Observer, Outcome, failed
+from exr_inspector.dataengine.reading import HEAVY_BYTES, light
 from exr_inspector.errors import Problem
+from exr_inspector.limits import MIB
 
 # While one batch is written, the next is read, and a third is on its way.
 BATCHES_IN_FLIGHT = 3
 # Events that wait are some kilobytes each.
 BATCHES_WAITING = 40
+# Of all documents in flight; what usual files weigh stays below a third of it.
+MAX_WEIGHT_BYTES = 64 * MIB
 
 BUSY = Problem("function_busy", "too much waits already")
 STOPPING = Problem("function_busy", "the function is stopping")
@@ -51,6 +57,7 @@ class Flow:
         self._waiting_files = 0
         self._admitted: set[Group] = set()
         self._in_flight = 0
+        self._weight_bytes = 0
         self._to_read: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
 
     def start(self) -> None:
@@ -80,12 +87,14 @@ class Flow:
         outcome = outcome._replace(
             seconds=seconds, bytes_read=read.bytes_read, requests=read.requests, read_seconds=read.seconds
         )
+        if outcome.document is not None and read.weight_bytes > HEAVY_BYTES:
+            outcome = outcome._replace(document=light(outcome.document))
         self._log.file(outcome)
         if self._observer is not None:
             self._observer.file(outcome)
         job.request.settle(job.number, outcome)
         if job.group is not None:
-            self._release(job.group)
+            self._release(job, job.group)
 
     def close(self, grace_seconds: float) -> None:
         """Refuses what comes from now on, waits for what is in flight, and ends the reading threads.
@@ -115,8 +124,11 @@ class Flow:
             for job in group.jobs:
                 self._to_read.put(job)
 
-    def _release(self, group: Group) -> None:
+    def _release(self, job: Job, group: Group) -> None:
         with self._changed:
+            if job.is_read:
+                self._weight_bytes -= job.reading.weight_bytes
+                self._changed.notify_all()
             group.unanswered -= 1
             if group.unanswered or group not in self._admitted:
                 return
@@ -130,6 +142,8 @@ class Flow:
     def _read_all(self) -> None:
         """A reading thread."""
         while (job := self._to_read.get()) is not None:
+            with self._changed:
+                self._changed.wait_for(lambda: self._weight_bytes <= MAX_WEIGHT_BYTES)
             if not job.is_answered:
                 self._try_to_read(job)
             self._pass_on(job)
@@ -143,13 +157,24 @@ class Flow:
             self.answer(job, failed(job.delivery, problem, is_retryable=isinstance(error, MemoryError)))
 
     def _pass_on(self, job: Job) -> None:
-        """The last one of a group that is read brings the group to the writer."""
+        """The last one of a group that is read brings the group to the writer; one too heavy, all that is read."""
+        with self._changed:
+            for jobs in self._ready(job):
+                self._write(jobs)
+
+    def _ready(self, job: Job) -> Iterator[list[Job]]:
+        """What is to be written now that the job is read. Needs the lock."""
         group = job.group
         if group is None:
             return
-        with self._changed:
-            group.unread -= 1
-            is_last = not group.unread
-        to_write = [member for member in group.jobs if not member.is_answered] if is_last else []
-        if to_write:
-            self._write(to_write)
+        group.unread -= 1
+        if not job.is_answered:
+            job.is_read = True
+            self._weight_bytes += job.reading.weight_bytes
+        is_heavy = self._weight_bytes > MAX_WEIGHT_BYTES
+        for each in list(self._admitted) if is_heavy else [] if group.unread else [group]:
+            jobs = [member for member in each.jobs if member.is_read and not member.is_handed_on]
+            for member in jobs:
+                member.is_handed_on = True
+            if jobs:
+                yield jobs

@@ -71,6 +71,8 @@ class Job:
     reading: Reading = NOTHING_READ
     began_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     group: Group | None = None
+    is_read: bool = False
+    is_handed_on: bool = False
 
     @property
     def is_answered(self) -> bool:
