@@ -359,9 +359,10 @@ step_smoke() {
 }
 
 what_next() {
-    say '' "Done. Upload an EXR to the bucket ${setting[SOURCE_BUCKET]}, then:" \
-        "  vastde logs tail ${setting[PIPELINE_NAME]} --function ${setting[FUNCTION_NAME]} --since 10m" \
-        "  the rows: docs/QUICK_START_VAST.md; watching, scaling, rolling back: docs/PROD_RUNBOOK.md"
+    say "
+Done. Upload an EXR to the bucket ${setting[SOURCE_BUCKET]}, then:
+  vastde logs tail ${setting[PIPELINE_NAME]} --function ${setting[FUNCTION_NAME]} --since 10m
+The rows: docs/QUICK_START_VAST.md. Watching, scaling, rolling back: docs/PROD_RUNBOOK.md"
 }
 
 # ---- What is done already ------------------------------------------------------------------------------------------

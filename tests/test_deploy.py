@@ -15,143 +15,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from exr_inspector import config_function, config_s3
+from tests.support.tenant import ROOT, SECRETS, Tenant, short
 
-ROOT = Path(__file__).parent.parent
-SCRIPT = ROOT / "deploy.sh"
 TOOLS = ("bash", "cat", "cut", "date", "dirname", "find", "mktemp", "rm", "sed", "sha256sum", "sort", "tee", "xargs")
 STEPS = ("build", "push", "function", "trigger", "pipeline", "doctor", "smoke")
-
-# What a shell, docker or JSON might take apart.
-SECRETS = {
-    "VAST_DB_ACCESS_KEY": "AK one two",
-    "VAST_DB_SECRET_KEY": """q"uo'te$HOME`id`#\\end""",
-    "S3_ACCESS_KEY": "$(touch pwned)",
-    "S3_SECRET_KEY": "  =lead&ing;|tail!*é ",
-}
-
-STAND_IN = r"""#!{python} -IS
-import json, os, sys
-from pathlib import Path
-
-here = Path(sys.argv[0]).parent.parent
-name, words = Path(sys.argv[0]).name, sys.argv[1:]
-line = " ".join([name, *words])
-
-
-def after(flag):
-    return words[words.index(flag) + 1]
-
-
-received = {{flag: Path(after(flag)).read_text() for flag in ("--config", "--secret-file") if flag in words}}
-with open(here / "calls.jsonl", "a") as calls:
-    calls.write(json.dumps({{"line": line, "environment": sorted(os.environ), "received": received}}) + "\n")
-for failing in (here / "failing").read_text().splitlines():
-    if line.startswith(failing):
-        sys.exit("no: " + " ".join(received.values()).replace("\n", " "))
-
-there = here / "there.json"
-things = json.loads(there.read_text())
-if name == "vastde":
-    kind, verb = words[:2]
-    known = things.setdefault(kind, {{}})
-    if verb == "get":
-        if words[2] not in known:
-            sys.exit("404 Not Found")
-        print(json.dumps(known[words[2]]))
-    elif verb in ("create", "update"):
-        thing = after("--name") if verb == "create" else words[2]
-        if (thing in known) != (verb == "update"):
-            sys.exit(verb + ": " + ("there is one already" if thing in known else "there is none"))
-        revisions = known.setdefault(thing, {{"name": thing, "revisions": []}})["revisions"]
-        if "--image-tag" in words:
-            number = len(revisions) + 1
-            revisions.append({{"revision_number": number, "image_tag": after("--image-tag"), "is_published": True}})
-        there.write_text(json.dumps(things))
-elif "inspect" in words:
-    assert sys.stdin.buffer.read(4) == b"v/1\x01"
-    print(json.dumps({{"integrity": {{"status": "complete"}}}}))
-elif words[0] == "logs":
-    print("what the container said")
-"""
-
-
-class Tenant:
-    """A folder with the stand-ins, the configuration, and what was called."""
-
-    def __init__(self, folder: Path, endpoint: str) -> None:
-        self.folder = folder
-        self.config = folder / "site.env"
-        self.settings: dict[str, str] = {
-            "REGISTRY_HOST": "registry.example.com:5000",
-            "REGISTRY_NAME": "studio",
-            "SOURCE_BUCKET": "renders",
-            "KUBERNETES_CLUSTER_VRN": "vast:dataengine:kubernetes-clusters:farm",
-            "VAST_DB_ENDPOINT": endpoint,
-            "VAST_DB_BUCKET": "catalog",
-            "S3_ENDPOINT": endpoint,
-            "IMAGE_TAG": "1",
-            **SECRETS,
-        }
-        self.bin = folder / "bin"
-
-    def set_up(self) -> Tenant:
-        """Nothing is there yet."""
-        self.bin.mkdir()
-        for name in ("docker", "vastde"):
-            path = self.bin / name
-            path.write_text(STAND_IN.format(python=sys.executable))
-            path.chmod(0o755)
-        (self.folder / "there.json").write_text("{}")
-        (self.folder / "failing").write_text("")
-        return self
-
-    def run(self, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
-        """One run; the configuration is written anew."""
-        self.config.write_text("".join(f"{name}={value}\n" for name, value in self.settings.items()))
-        self.config.chmod(0o600)
-        return self.run_as_it_is(*arguments, path=path)
-
-    def run_as_it_is(self, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
-        (self.folder / "calls.jsonl").write_text("")
-        rest = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}" if path is None else path
-        return subprocess.run(
-            ["bash", str(SCRIPT), "--config", str(self.config), *arguments],
-            cwd=self.folder,
-            env={"PATH": f"{self.bin}{os.pathsep}{rest}", "HOME": str(self.folder), "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def failing(self, *lines: str) -> None:
-        """From now on calls that begin so fail, telling what was in the files they were given."""
-        (self.folder / "failing").write_text("\n".join(lines))
-
-    @property
-    def calls(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.folder / "calls.jsonl").read_text().splitlines()]
-
-    @property
-    def lines(self) -> list[str]:
-        """The commands of the last run, without their arguments."""
-        return [_short(each["line"]) for each in self.calls]
-
-    @property
-    def log(self) -> str:
-        return Path(f"{self.config}.log").read_text()
-
-
-def _short(line: str) -> str:
-    words = [word for word in line.split() if not word.startswith("--")]
-    if words[:2] == ["docker", "run"]:
-        return "docker run " + next((word for word in ("inspect", "doctor") if word in words), "")
-    return " ".join(words[: 3 if words[0] == "vastde" else 2])
 
 
 class _Refusing(http.server.BaseHTTPRequestHandler):
@@ -241,9 +113,9 @@ def test_the_steps_come_in_order(first: First) -> None:
 
 def test_the_arguments_are_those_of_the_manuals(first: First) -> None:
     tenant = first.tenant
-    lines = {_short(each["line"]): each["line"] for each in tenant.calls}
+    lines = {short(each["line"]): each["line"] for each in tenant.calls}
     image = "registry.example.com:5000/exr-inspector:1"
-    assert lines["docker build"] == f"docker build --platform linux/amd64 --tag {image} {ROOT}"
+    assert lines["docker build"] == f"docker build --platform linux/amd64 --tag {image} {tenant.checkout}"
     assert lines["docker push"] == f"docker push {image}"
     assert lines["vastde functions create"] == (
         "vastde functions create --name exr-inspector --container-registry studio --artifact-source exr-inspector"
@@ -316,25 +188,14 @@ def test_an_earlier_revision_can_be_run(tenant: Tenant) -> None:
     assert json.loads(pipeline["received"]["--config"])["manifest"]["function_deployments"][0]["revision"] == 7
 
 
-def test_the_tag_follows_the_sources(tenant: Tenant, tmp_path: Path) -> None:
+def test_the_tag_follows_the_sources(tenant: Tenant) -> None:
     """Two programs never share a tag: revisions with the same tag are taken for the same."""
     del tenant.settings["IMAGE_TAG"]
     first = tenant.run("--dry-run").stdout.splitlines()[0]
     assert first.startswith("image registry.example.com:5000/exr-inspector:")
     assert tenant.run("--dry-run").stdout.splitlines()[0] == first
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md", "LICENSE", "deploy.sh"):
-        shutil.copy(ROOT / name, copy)
-    shutil.copytree(ROOT / "exr_inspector", copy / "exr_inspector", ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "exr_inspector" / "limits.py").write_text("# changed\n")
-    done = subprocess.run(
-        ["bash", str(copy / "deploy.sh"), "--config", str(tenant.config), "--dry-run"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines()[0] not in ("", first)
+    (tenant.checkout / "exr_inspector" / "limits.py").write_text("# changed\n")
+    assert tenant.run("--dry-run").stdout.splitlines()[0] not in ("", first)
 
 
 # ---- Dry run -----------------------------------------------------------------------------------------------
@@ -345,9 +206,9 @@ def test_a_dry_run_changes_nothing_and_shows_everything(tenant: Tenant) -> None:
     assert done.returncode == 0, told(done)
     assert tenant.calls == []
     assert sorted(path.name for path in tenant.folder.iterdir()) == [
-        "bin", "calls.jsonl", "failing", "site.env", "there.json",
+        "bin", "calls.jsonl", "checkout", "failing", "site.env", "there.json",
     ]  # fmt: skip
-    shown = [_short(line[2:]) for line in done.stdout.splitlines() if line.startswith("+ ")]
+    shown = [short(line[2:]) for line in done.stdout.splitlines() if line.startswith("+ ")]
     assert [line for line in shown if line.startswith(("docker", "vastde"))] == [
         "vastde functions list",
         "docker build",
@@ -570,7 +431,7 @@ def test_wrong_usage(tenant: Tenant, arguments: tuple[str, ...]) -> None:
 
 
 def test_help_names_every_step() -> None:
-    done = subprocess.run(["bash", str(SCRIPT), "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(["bash", str(ROOT / "deploy.sh"), "--help"], capture_output=True, text=True, check=True)
     for word in (*STEPS, "--config", "--dry-run", "--from", "--skip"):
         assert word in done.stdout
 
@@ -604,9 +465,9 @@ def test_the_functions_settings_are_known(tenant: Tenant) -> None:
 def test_the_script_is_clean_to_shellcheck() -> None:
     shellcheck = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     assert shellcheck, "pip install -e '.[test]' brings it"
-    done = subprocess.run([shellcheck, str(SCRIPT)], capture_output=True, text=True, check=False)
+    done = subprocess.run([shellcheck, str(ROOT / "deploy.sh")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
 def test_the_script_can_be_run() -> None:
-    assert os.access(SCRIPT, os.X_OK)
+    assert os.access(ROOT / "deploy.sh", os.X_OK)
