@@ -60,7 +60,7 @@ class Sizes(NamedTuple):
     mutated: int = 10_000
 
 
-QUICK = Sizes(starts=1, files=300, alone=20, faulty=120, mutated=200)
+QUICK = Sizes(starts=1, files=150, alone=10, faulty=60, mutated=100)
 
 
 def corpus(folder: str, count: int) -> list[str]:

@@ -99,6 +99,13 @@ def test_metrics_are_prometheus_text(server: Serving) -> None:
     assert server.metric("exr_inspector_ready") == 1
 
 
+def test_the_metrics_are_those_of_the_page(server: Serving) -> None:
+    page = (ROOT / "docs" / "SERVERLESS_INTEGRATION.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`(exr_inspector_\w+)", page))
+    typed = re.findall(r"^# TYPE (exr_inspector_\w+) \w+$", server.get("/metrics").text, re.MULTILINE)
+    assert told == {name for name in typed if not name.endswith("_created")}
+
+
 # ---- Wrong requests ----------------------------------------------------------------------------------------
 
 
