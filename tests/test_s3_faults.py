@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import socket
@@ -154,6 +155,63 @@ def test_a_server_that_never_answers() -> None:
         asking.start()
         asking.join(30)
     assert [each[:2] for each in found] == [("source_failed", True)]
+
+
+ENDLESS = b'HTTP/1.1 206 X\r\nContent-Range: bytes 0-65535/65536\r\nETag: "x"\r\nContent-Length: {}\r\n\r\n'
+
+
+def test_a_server_that_sends_more_than_it_says() -> None:
+    """The answer is not read to its end: it may have none."""
+    piece, sent = bytes(1_000_000), []
+    with socket.create_server(("127.0.0.1", 0)) as endless:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = endless.accept()
+                    with connection, contextlib.suppress(OSError):
+                        connection.recv(65536)
+                        connection.sendall(ENDLESS.replace(b"{}", b"10000000000"))
+                        for _ in range(1000):
+                            connection.sendall(piece)
+                            sent.append(len(piece))
+
+        threading.Thread(target=serve, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{endless.getsockname()[1]}"
+        found = problem_of(S3Client(S3Server().settings(endpoint=endpoint, timeout_seconds=0.6)))
+        assert found[:2] == ("source_failed", True)
+        assert sum(sent) < 200_000_000
+        endless.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_redirect_does_not_take_the_signature_along(server: S3Server) -> None:
+    """Neither of an object nor of a listing, which is not followed at all."""
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.create_server(("127.0.0.1", 0)) as first:
+        target = f"http://127.0.0.1:{other.getsockname()[1]}/b/k"
+        redirect = f"HTTP/1.1 307 X\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode()
+        for listening, answer in ((other, b"HTTP/1.1 403 X\r\nContent-Length: 0\r\n\r\n"), (first, redirect)):
+            threading.Thread(target=serve_once_more, args=(listening, answer, heard), daemon=True).start()
+        client = S3Client(server.settings(endpoint=f"http://127.0.0.1:{first.getsockname()[1]}"))
+        assert problem_of(client)[:2] == ("source_no_permission", False)
+        assert len(heard) == 2
+        with pytest.raises(SourceError) as caught:
+            list(client.list("renders", ""))
+        assert caught.value.code == "source_refused"
+        assert len(heard) == 3
+        for listening in (other, first):
+            listening.shutdown(socket.SHUT_RDWR)
+    assert [b"authorization: aws4" in each.lower() for each in heard] == [True, False, True]
+
+
+def serve_once_more(listening: socket.socket, answer: bytes, heard: list[bytes]) -> None:
+    """The same answer to whoever comes."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            with connection:
+                heard.append(connection.recv(65536))
+                connection.sendall(answer)
 
 
 @pytest.mark.parametrize(

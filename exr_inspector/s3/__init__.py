@@ -9,7 +9,7 @@ open_address("s3://…")          an object as a Source, as the environment conf
 from __future__ import annotations
 
 from exr_inspector.s3.client import S3Client, shared_client
-from exr_inspector.s3.listing import S3Object
+from exr_inspector.s3.records import S3Object
 from exr_inspector.s3.source import S3Source
 from exr_inspector.sources import object_name
 

@@ -16,11 +16,10 @@ from exr_inspector.config_s3 import S3Settings, s3_settings
 from exr_inspector.errors import Problem, SourceError
 from exr_inspector.limits import MIB
 from exr_inspector.s3.budget import Budget
-from exr_inspector.s3.errors import Refusal, refusal
-from exr_inspector.s3.listing import S3Object, listed
-from exr_inspector.s3.records import BrokenOff, ObjectState, Unranged, Unsatisfiable, Wanted
+from exr_inspector.s3.errors import NO_ANSWER, Refusal, Refused, refusal
+from exr_inspector.s3.records import ObjectState, S3Object, Unranged, Unsatisfiable, Wanted
 from exr_inspector.s3.source import S3Source
-from exr_inspector.s3.stores import Stores
+from exr_inspector.s3.stores import Stores, check_bucket
 
 # What all headers together may hold while they are read. Of usual headers 4,000 fit.
 DEFAULT_IN_FLIGHT_BYTES = 256 * MIB
@@ -43,6 +42,7 @@ class S3Client:
     def __init__(self, settings: S3Settings, *, in_flight_bytes: int = DEFAULT_IN_FLIGHT_BYTES) -> None:
         self.budget = Budget(in_flight_bytes)
         self.timeout_seconds = settings.timeout_seconds
+        self._settings = settings
         self._stores = Stores(settings)
         self._get = import_module("obstore").get
         # Missing objects are FileNotFoundErrors, paths that cannot be parsed ValueErrors; the others have this root.
@@ -54,6 +54,9 @@ class S3Client:
 
     def list(self, bucket: str, prefix: str) -> Iterator[S3Object]:
         """The objects whose keys begin with a prefix, in the order of their keys. Raises SourceError."""
+        from exr_inspector.s3.listing import listed  # noqa: PLC0415 - XML, which reading does not need
+
+        check_bucket(bucket)
         return listed(partial(self._page, bucket), prefix)
 
     def close(self) -> None:
@@ -75,10 +78,7 @@ class S3Client:
             count()
             answer = self._get(store, path, options=options)
             first, last = answer.range
-            data = bytes(answer.bytes())
-            if len(data) != last - first:
-                raise BrokenOff
-            return data, _state(answer.meta)
+            return _body(answer, last - first), _state(answer.meta)
 
         return self._tried(once)
 
@@ -106,13 +106,10 @@ class S3Client:
 
         return self._tried(once)
 
-    def _page(self, bucket: str, query: str) -> bytes:
-        store, path = self._stores.of_listing(bucket, query)
+    def _page(self, bucket: str, parameters: Mapping[str, str]) -> bytes:
+        from exr_inspector.s3.pages import page  # noqa: PLC0415 - twice the time that obstore takes to load
 
-        def once() -> bytes:
-            return bytes(self._get(store, path).bytes())
-
-        return self._tried(once)
+        return self._tried(partial(page, self._settings, bucket, parameters))
 
     def _tried(self, once: Callable[[], _T]) -> _T:
         """The answer to a request, asked for again as long as that makes sense and the time allows."""
@@ -121,8 +118,8 @@ class S3Client:
         while True:
             try:
                 return _interruptible(once)
-            except BrokenOff:
-                found = Refusal(None, None)
+            except Refused as error:
+                found = error.refusal
             except self._foreign as error:
                 found = refusal(error)
             pause_seconds = next(pauses, None)
@@ -164,6 +161,19 @@ def _pauses() -> Iterator[float]:
     for number in range(MOST_TRIES - 1):
         longest = min(_FIRST_PAUSE_SECONDS * 2**number, _LONGEST_PAUSE_SECONDS)
         yield random.uniform(longest / 2, longest)  # noqa: S311 - no secret
+
+
+def _body(answer: Any, size_bytes: int) -> bytes:
+    """The bytes of an answer that says that it has so many. One that has more is not read to its end."""
+    pieces, have = [], 0
+    for piece in answer.stream(min_chunk_size=max(1, size_bytes)):
+        pieces.append(piece)
+        have += len(piece)
+        if have > size_bytes:
+            break
+    if have != size_bytes:
+        raise Refused(NO_ANSWER)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _options(wanted: Wanted) -> dict[str, Any]:

@@ -37,7 +37,7 @@ _NOT_FOUND = {"KeyTooLongError", "InvalidBucketName", "InvalidArgument"}
 
 
 class Refusal(NamedTuple):
-    """An answer that is not the object: HTTP status (None: no answer at all), the store's error code, if any."""
+    """An answer that is not what was asked for: HTTP status (None: no answer at all), and the store's error code."""
 
     status: int | None
     code: str | None
@@ -52,7 +52,9 @@ class Refusal(NamedTuple):
         """The SourceError that stands for it."""
         words = _WORDS.get(self.code or "")
         if self.status is None:
-            return SourceError(Problem("source_failed", "the object store cannot be reached, or broke off its answer"))
+            return SourceError(
+                Problem("source_failed", "the object store cannot be reached, or breaks off its answers")
+            )
         if self.status == 412:
             return SourceError(Problem("source_changed", "the object was replaced while it was read"))
         answer = f"the object store answers {self.status}" + (f" {self.code}" if self.code else "")
@@ -62,6 +64,24 @@ class Refusal(NamedTuple):
         if self.code in _NOT_FOUND and self.status == 400:
             return SourceError(Problem("source_not_found", message))
         return SourceError(Problem(_CODE_OF_STATUS.get(self.status, "source_refused"), message))
+
+
+# Nothing came, or not all of it.
+NO_ANSWER = Refusal(None, None)
+
+
+class Refused(Exception):
+    """Raised by what asks, caught by what asks again."""
+
+    def __init__(self, found: Refusal) -> None:
+        super().__init__(found.status, found.code)
+        self.refusal = found
+
+
+def answered(status: int, body: str) -> Refusal:
+    """What an HTTP status and the store's error document say."""
+    code = _CODE.search(body)
+    return Refusal(status, code[1] if code else None)
 
 
 def refusal(error: BaseException) -> Refusal:

@@ -1,48 +1,32 @@
 """ListObjectsV2, page after page.
 
-obstore's own listing fails as a whole where one key has no form as a path (`a//b`, `..`), and gives others changed;
-so the answer is read here. Source: the S3 API reference, ListObjectsV2.
+Source: the S3 API reference, ListObjectsV2. Keys are asked for percent-encoded: XML cannot hold all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import NamedTuple
-from urllib.parse import quote, unquote_plus
+from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
 from exr_inspector.errors import Problem, SourceError
+from exr_inspector.s3.records import S3Object
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-class S3Object(NamedTuple):
-    """What a listing says of an object. `mtime_ns`: nanoseconds since 1970, UTC. `etag`: without quotes."""
-
-    key: str
-    size_bytes: int
-    mtime_ns: int
-    etag: str | None
-
-
-def listed(page: Callable[[str], bytes], prefix: str) -> Iterator[S3Object]:
-    """The objects of all pages; `page` gets a query and answers it. Raises SourceError."""
-    first = f"encoding-type=url&list-type=2&prefix={_quoted(prefix)}"
-    token: str | None = None
+def listed(page: Callable[[Mapping[str, str]], bytes], prefix: str) -> Iterator[S3Object]:
+    """The objects of all pages; `page` gets a query's parameters. Raises SourceError."""
+    parameters = {"encoding-type": "url", "list-type": "2", "prefix": prefix}
     while True:
-        query = first if token is None else f"continuation-token={_quoted(token)}&{first}"
-        found = _Page(page(query))
+        found = _Page(page(parameters))
         yield from found.objects()
         if not found.is_truncated:
             return
-        if not found.token or found.token == token:
+        if not found.token or found.token == parameters.get("continuation-token"):
             raise _odd()
-        token = found.token
-
-
-def _quoted(text: str) -> str:
-    return quote(text.encode("utf-8", "surrogateescape"), safe="")
+        parameters["continuation-token"] = found.token
 
 
 class _Page:

@@ -14,6 +14,15 @@ class ObjectState(NamedTuple):
     version_id: str | None
 
 
+class S3Object(NamedTuple):
+    """What a listing says of an object. `mtime_ns`: nanoseconds since 1970, UTC. `etag`: without quotes."""
+
+    key: str
+    size_bytes: int
+    mtime_ns: int
+    etag: str | None
+
+
 class Wanted(NamedTuple):
     """What a GET asks for. `etag`: only if the object still has this one."""
 
@@ -29,7 +38,3 @@ class Unranged(Exception):
 
 class Unsatisfiable(Exception):
     """The object has no byte of the range (416): it is empty, or shorter than it was."""
-
-
-class BrokenOff(Exception):
-    """The answer has fewer bytes than it says."""

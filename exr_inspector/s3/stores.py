@@ -54,14 +54,9 @@ class Stores:
         _check_names(bucket, key)
         if _is_plain(key):
             return self._of_bucket(bucket), key
-        return self.exact(f"{bucket}/{quote(key.encode('utf-8', 'surrogateescape'))}"), ""
+        return self._exact(f"{bucket}/{quote(key.encode('utf-8', 'surrogateescape'))}"), ""
 
-    def of_listing(self, bucket: str, query: str) -> tuple[Any, str]:
-        """A store, and the path within it that stand for a bucket with a query."""
-        _check_bucket(bucket)
-        return self.exact(f"{bucket}?{query}"), ""
-
-    def exact(self, target: str) -> Any:
+    def _exact(self, target: str) -> Any:
         """A store whose empty path is this very target.
 
         obstore adds a slash and the path; behind a `#` that is the fragment of the URL, which is not sent.
@@ -131,7 +126,7 @@ def _obstore() -> Any:
 
 
 def _check_names(bucket: str, key: str) -> None:
-    _check_bucket(bucket)
+    check_bucket(bucket)
     if not key:
         raise SourceError(Problem("source_not_regular", "a bucket, not an object: s3://bucket/key is needed"))
     if len(key.encode("utf-8", "surrogateescape")) > MAX_KEY_BYTES:
@@ -140,7 +135,8 @@ def _check_names(bucket: str, key: str) -> None:
         raise SourceError(Problem("source_unsupported", "a key with . or .. between slashes cannot be asked for"))
 
 
-def _check_bucket(bucket: str) -> None:
+def check_bucket(bucket: str) -> None:
+    """Raises SourceError for a name that no bucket has, and that would change an address."""
     if not _BUCKET.match(bucket):
         raise SourceError(Problem("source_not_found", "no bucket can have that name"))
 

@@ -27,6 +27,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     size: int | None = None
+    is_chunked: bool = False  # without a Content-Length
 
 
 @dataclass(frozen=True)
@@ -156,4 +157,4 @@ def _list(bucket: Bucket, request: Request, page_keys: int) -> Answer:
         )
     namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
     text = f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="{namespace}">{"".join(lines)}'
-    return Answer(200, {"Content-Type": "application/xml"}, f"{text}</ListBucketResult>".encode())
+    return Answer(200, {"Content-Type": "application/xml"}, f"{text}</ListBucketResult>".encode(), is_chunked=True)

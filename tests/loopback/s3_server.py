@@ -329,10 +329,13 @@ class _Handler(socketserver.StreamRequestHandler):
     def _send(self, method: str, answer: Answer, fault: Fault | None) -> bool:
         """Send an answer; False if the connection is to be closed."""
         size = len(answer.body) if answer.size is None else answer.size
-        lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", f"Content-Length: {size}"]
+        length = "Transfer-Encoding: chunked" if answer.is_chunked else f"Content-Length: {size}"
+        lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", length]
         lines += [f"{name}: {value}" for name, value in answer.headers.items()]
         head = "\r\n".join([*lines, "", ""]).encode("latin-1")
         body = b"" if method == "HEAD" else answer.body
+        if answer.is_chunked:
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
         kind = fault.kind if fault is not None else None
         is_cut = kind is not None and kind.share < 1 and not kind.is_honest
         if kind is not None and is_cut:
@@ -348,12 +351,12 @@ class _Handler(socketserver.StreamRequestHandler):
     def _write(self, head: bytes, body: bytes) -> None:
         """One write for what is small, so that it is one packet; pieces for what is large, counted as they go."""
         first = body[:_PIECE_BYTES]
+        self.server.s3._count(bytes_sent=len(first))  # before who is answered can ask for the counts
         self.wfile.write(head + first)
-        self.server.s3._count(bytes_sent=len(first))
         for start in range(_PIECE_BYTES, len(body), _PIECE_BYTES):
             piece = body[start : start + _PIECE_BYTES]
-            self.wfile.write(piece)
             self.server.s3._count(bytes_sent=len(piece))
+            self.wfile.write(piece)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
