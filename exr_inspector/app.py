@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exr_inspector.config import DEFAULT_CONFIG, InspectConfig, inspect_config
 from exr_inspector.errors import ExrError, FormatError, Problem, SourceError, TruncatedExr
@@ -19,22 +20,38 @@ from exr_inspector.model import ExrHeader
 from exr_inspector.normalizer import Document, build_document
 from exr_inspector.rules.always import header_problems
 from exr_inspector.rules.records import Facts
-from exr_inspector.sources import Source, SourceArgument, described_path, open_source
+from exr_inspector.sources import S3_SCHEME, Source, SourceArgument, described_path, object_name, open_source
 
 if TYPE_CHECKING:
     from exr_inspector.rules.validation import Validation
 
 
 def read_header(source: SourceArgument, *, limits: Limits | None = None) -> ExrHeader:
-    """The typed header of an OpenEXR file: a path, bytes, or a binary file object, seekable or not.
+    """The typed header of an OpenEXR file: a path, bytes, a binary file object, seekable or not, or s3://bucket/key.
 
-    Raises ExrError: SourceError, FormatError (NotExr, UnsupportedExr, TruncatedExr) or LimitExceeded. A bad
-    value of one attribute is not an error: it is among `problems`, and the value is kept as bytes.
+    A `sources.Source` is read, too, and closed. Raises ExrError: SourceError, SettingsError, FormatError (NotExr,
+    UnsupportedExr, TruncatedExr) or LimitExceeded. A bad value of one attribute is not an error: it is among
+    `problems`, and the value is kept as bytes.
     """
-    with open_source(source) as opened:
-        loading = _Loading(opened, limits or DEFAULT_LIMITS)
-        loading.run()
-        return loading.header()
+    with _opened(source) as opened:
+        while True:
+            loading = _Loading(opened, limits or DEFAULT_LIMITS)
+            try:
+                loading.run()
+                return loading.header()
+            except SourceError as error:
+                if not _is_to_restart(opened, error.problem):
+                    raise
+
+
+def _opened(source: SourceArgument) -> Source:
+    if isinstance(source, str) and source.startswith(S3_SCHEME):
+        return import_module("exr_inspector.s3").open_address(source)  # type: ignore[no-any-return]
+    return open_source(source)
+
+
+def _is_to_restart(source: Source, problem: Problem) -> bool:
+    return problem.code == "source_changed" and source.restart()
 
 
 class _Loading:
@@ -49,19 +66,21 @@ class _Loading:
     def run(self) -> None:
         """Asks the source for bytes until the header is whole. Raises ExrError.
 
-        Each read asks for what the reader is known to need and a step beyond, which doubles: the number of reads
-        is logarithmic, and the bytes read past the header's end stay a fraction of the header.
+        Each read asks for what the reader is known to need and a step beyond, which the source knows.
         """
-        source, step = self._source, FIRST_READ_BYTES
-        self.data = source.read(0, FIRST_READ_BYTES)
+        source = self._source
+        self.data = source.read(0, source.first_read_bytes)
         if not self.data:
             raise FormatError(Problem("empty_file", "the file is empty", offset=0))
-        while needed := self.reader.advance(self.data):
+        for number in count():
+            needed = self.reader.advance(self.data)
+            if not needed:
+                return
             have, size = len(self.data), source.size_bytes
             # A few bytes more may still end one attribute and begin another: then others are missing.
             if size is not None and needed > size and not have < size <= have + FIRST_READ_BYTES:
                 raise self.reader.truncated(size, needed)
-            wanted = needed + max(step, have // 4)
+            wanted = max(needed, min(needed + source.read_ahead(number, have), self._limits.max_header_bytes))
             if size is not None:
                 wanted = min(wanted, size)
             if source.is_random and wanted > 16 * have:
@@ -70,7 +89,6 @@ class _Loading:
                 self.data += source.read(have, wanted - have)
             if len(self.data) < needed:
                 self._raise_short()
-            step *= 2
 
     def _raise_short(self) -> None:
         size = self._source.size_bytes
@@ -102,8 +120,8 @@ def inspect(
     if validation is not None and validation.problem is not None:
         problems.append(validation.problem)
     try:
-        opened = open_source(source)
-    except SourceError as error:
+        opened = _opened(source)
+    except ExrError as error:
         document, facts = _unread(described_path(source), settings, problems, error.problem)
     else:
         with opened:
@@ -130,6 +148,8 @@ def _unread(
 ) -> tuple[Document, Facts]:
     source = Source()
     source.path = path
+    if isinstance(path, str) and path.startswith(S3_SCHEME):
+        source.s3_bucket, source.s3_key = object_name(path)
     document = build_document(
         source,
         None,
@@ -142,27 +162,24 @@ def _unread(
     return document, Facts(None, False, (fatal,), document)
 
 
+_NOT_ALLOWED = (
+    "integrity chunks asks an object store for every chunk: not without remote_chunks (--remote-chunks); "
+    "the offset tables were looked at"
+)
+
+
 def _inspected(
     source: Source, settings: InspectConfig, limits: Limits, problems: list[Problem]
 ) -> tuple[Document, Facts]:
-    loading = _Loading(source, limits)
-    fatal: list[Problem] = []
-    integrity = Integrity(integrity_entry("unchecked"), ())
-    header: ExrHeader | None = None
-    try:
-        loading.run()
-        header = loading.header()
-        if settings.integrity != "none":
-            walk_chunks = settings.integrity == "chunks"
-            integrity = check_integrity(header, _file_bytes(loading, source), limits, walk_chunks=walk_chunks)
-    except ExrError as error:
-        fatal.append(error.problem)
-        if isinstance(error, TruncatedExr):
-            integrity = Integrity({**integrity_entry("truncated"), "missing_bytes": error.missing_bytes}, ())
-    if header is None and loading.reader.version_field is not None:
-        header = loading.header()
-    is_whole = header is not None and loading.reader.is_done
-    read = header.problems if header is not None else ()
+    mode = settings.integrity
+    if mode == "chunks" and source.is_remote and not settings.remote_chunks:
+        problems.append(Problem("feature_unavailable", _NOT_ALLOWED))
+        mode = "table"
+    read = _read(source, limits, mode)
+    while read.fatal and _is_to_restart(source, read.fatal[0]):
+        read = _read(source, limits, mode)
+    header, integrity, fatal, is_whole = read
+    told = header.problems if header is not None else ()
     ruled = header_problems(header, limits) if header is not None and is_whole else ()
     checked = (*integrity.problems, *fatal)
     document = build_document(
@@ -172,10 +189,42 @@ def _inspected(
         with_attributes=settings.enable_meta,
         integrity=integrity.entry,
         validation={},
-        problems=[*problems, *read, *ruled, *checked],
+        problems=[*problems, *told, *ruled, *checked],
     )
-    return document, Facts(header, is_whole, (*read, *checked), document, limits)
+    return document, Facts(header, is_whole, (*told, *checked), document, limits)
 
 
-def _file_bytes(loading: _Loading, source: Source) -> FileBytes:
+class _Read(NamedTuple):
+    """What could be read of a file. `is_whole`: the header is."""
+
+    header: ExrHeader | None
+    integrity: Integrity
+    fatal: tuple[Problem, ...]
+    is_whole: bool
+
+
+def _read(source: Source, limits: Limits, mode: str) -> _Read:
+    loading = _Loading(source, limits)
+    fatal: tuple[Problem, ...] = ()
+    integrity = Integrity(integrity_entry("unchecked"), ())
+    header: ExrHeader | None = None
+    try:
+        loading.run()
+        header = loading.header()
+        if mode != "none":
+            file = _file_bytes(loading, source, mode)
+            integrity = check_integrity(header, file, limits, walk_chunks=mode == "chunks")
+    except ExrError as error:
+        fatal = (error.problem,)
+        if isinstance(error, TruncatedExr):
+            integrity = Integrity({**integrity_entry("truncated"), "missing_bytes": error.missing_bytes}, ())
+    if header is None and loading.reader.version_field is not None:
+        header = loading.header()
+    return _Read(header, integrity, fatal, header is not None and loading.reader.is_done)
+
+
+def _file_bytes(loading: _Loading, source: Source, mode: str) -> FileBytes:
+    """A remote source is read here and there only to look at all chunks, which was allowed then."""
+    if source.is_remote and mode == "chunks":
+        return FileBytes(loading.data, source.read, source.size_bytes, is_random=True, read_many=source.read_many)
     return FileBytes(loading.data, source.read, source.size_bytes, is_random=source.is_random)

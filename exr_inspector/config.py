@@ -23,6 +23,7 @@ class InspectConfig(NamedTuple):
     policy_path: str | None = None
     schema_version: int = 1
     integrity: str = "table"
+    remote_chunks: bool = False  # whether `integrity="chunks"` may ask an object store for every chunk's leader
 
 
 DEFAULT_CONFIG = InspectConfig()
@@ -69,10 +70,10 @@ def _integrity(value: Any) -> str:
 
 
 def _words(value: Any) -> str:
-    """A setting in a message; its type only, where it has no text: a number of thousands of digits."""
+    """A setting in a message; its type only, where it is no word: a mapping may hold keys of a database."""
     try:
-        return shown(str(value))
-    except (ValueError, RecursionError):
+        return shown(str(value)) if isinstance(value, (str, int, float)) else f"a value of type {type(value).__name__}"
+    except ValueError:  # a number of thousands of digits
         return f"a value of type {type(value).__name__}"
 
 
@@ -84,6 +85,7 @@ _COERCE = {
     "policy_path": (_path, "a path"),
     "schema_version": (_schema_version, "1"),
     "integrity": (_integrity, "one of none, table, chunks"),
+    "remote_chunks": (_boolean, "true or false"),
 }
 
 _UNAVAILABLE = {

@@ -8,13 +8,13 @@ ever used with keys from the same place. So an event cannot send the environment
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple, NoReturn
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
-from exr_inspector.errors import ExrError, Problem
+from exr_inspector.environment import variables
+from exr_inspector.settings import Secret, SettingsError, endpoint_of, number_of, wrong
+from exr_inspector.settings import text_of as _text
 
 DEFAULT_SCHEMA = "exr_metadata"
 DEFAULT_REGION = "us-east-1"
@@ -24,38 +24,6 @@ DEFAULT_LOCK_SHARDS = 65_536
 # Beyond this, filling the lock table takes more than one insert of 4 MiB.
 MAX_LOCK_SHARDS = 131_072
 MAX_TIMEOUT_SECONDS = 600.0
-
-
-class SettingsError(ExrError):
-    """A setting is missing or makes no sense; the message names it, and never shows a key or an address."""
-
-
-class Secret:
-    """A text that is used, but never shown: not by str, repr, format, JSON or pickle."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """The text itself."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __str__(self) -> str:
-        return "***"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._text == other._text
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._text))
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not written anywhere")
 
 
 class VastSettings(NamedTuple):
@@ -105,6 +73,7 @@ VARIABLES: dict[str, str] = {
     "S3_ENDPOINT": "takes VAST_DB_ENDPOINT's place, with the keys S3_ACCESS_KEY and S3_SECRET_KEY only",
 }
 
+_CODE = "store_unconfigured"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}\Z")
 
 
@@ -117,7 +86,7 @@ def vast_settings(
 
     Raises SettingsError if the place is incomplete, or a setting makes no sense.
     """
-    environment = os.environ if environment is None else environment
+    environment = variables() if environment is None else environment
     mounted = _mounted(secrets, _text(environment, "VAST_DB_SECRET_NAME") or DEFAULT_SECRET_NAME)
     found = _found(event or {}, mounted, environment)
     if found is None:
@@ -161,12 +130,6 @@ def _mounted(secrets: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _text(values: Mapping[str, Any], name: str) -> str:
-    """A setting, without the blanks around it; "" if it is not there or no text."""
-    value = values.get(name)
-    return value.strip() if isinstance(value, str) else ""
-
-
 def _required(values: Mapping[str, Any], place: Place, name: str) -> str:
     text = _text(values, name)
     if not text:
@@ -176,16 +139,7 @@ def _required(values: Mapping[str, Any], place: Place, name: str) -> str:
 
 
 def _endpoint(text: str, place: Place) -> str:
-    try:
-        url = urlsplit(text)
-        is_right = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        is_right = False
-    if not is_right:
-        raise _wrong(f"{place.endpoint} in {place.words} must be http://host[:port] or https://host[:port]")
-    if url.username is not None or url.path not in ("", "/") or url.query or url.fragment:
-        raise _wrong(f"{place.endpoint} in {place.words} must have nothing but scheme, host and port")
-    return text.rstrip("/")
+    return endpoint_of(text, place.endpoint, place.words, code=_CODE)
 
 
 def _name(variable: str, text: str) -> str:
@@ -197,17 +151,8 @@ def _name(variable: str, text: str) -> str:
 
 
 def _number(environment: Mapping[str, str], variable: str, default: float, largest: float) -> float:
-    text = _text(environment, variable)
-    if not text:
-        return default
-    try:
-        number = float(text) if isinstance(default, float) else int(text)
-    except ValueError:
-        number = 0
-    if not 0 < number <= largest:
-        raise _wrong(f"{variable} must be a number above 0, {largest:g} at most")
-    return number
+    return number_of(environment, variable, default, largest, code=_CODE)
 
 
 def _wrong(message: str) -> SettingsError:
-    return SettingsError(Problem("store_unconfigured", message))
+    return wrong(message, code=_CODE)

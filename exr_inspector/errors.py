@@ -11,7 +11,8 @@ under `errors`. An `ExrError` carries a `Problem`:
     │   ├── UnsupportedExr   a version or a flag that this reader does not know
     │   └── TruncatedExr     the header goes on after the last byte
     ├── LimitExceeded        a bound of `limits.Limits` was met
-    ├── SettingsError        a setting of a database is missing or wrong (config_vast.py)
+    ├── SettingsError        a setting is missing or wrong (settings.py)
+    ├── EventError           an event is not understood, or asks for what it may not (events/delivery.py)
     ├── StoreError           a database could not do what it was asked for (stores/base.py)
     │   └── VASTDatabaseError    VAST DataBase (stores/vast.py)
     └── DocumentError        a document that is not of the schema (also a ValueError)
@@ -36,10 +37,12 @@ CODES: dict[str, Code] = {
     "source_not_found": Code("fatal", False, "there is no such file or object"),
     "source_no_permission": Code("fatal", False, "the file may not be read"),
     "source_not_regular": Code("fatal", False, "a directory, FIFO, socket or device; devices are read through `-`"),
-    "source_changed": Code("fatal", True, "the file became shorter while it was read"),
+    "source_changed": Code("fatal", True, "the file or object was changed while it was read"),
     "source_failed": Code("fatal", True, "the system reported another error while reading"),
     "source_reader_died": Code("fatal", True, "the process that read the file died of it, or was killed"),
     "source_unsupported": Code("fatal", False, "this kind of address cannot be read by this installation"),
+    "source_refused": Code("fatal", False, "the object store refuses the request itself"),
+    "source_unconfigured": Code("fatal", False, "an s3:// address, but where objects are is not configured"),
     # ---- The framing: what follows cannot be found any more
     "empty_file": Code("fatal", False, "the file has no bytes"),
     "not_exr": Code("fatal", False, "the file does not begin with OpenEXR's magic number"),
@@ -90,6 +93,14 @@ CODES: dict[str, Code] = {
     "store_failed": Code("error", False, "the database reported another error"),
     "store_unconfigured": Code("error", False, "a setting that the store needs is missing"),
     "not_stored": Code("error", False, "the document could not be stored; this error row stands for it"),
+    # ---- The function
+    "event_not_understood": Code("error", False, "an event that names no file, or contradicts itself"),
+    "event_refused": Code("error", False, "an event asks for a file or a database that it may not name"),
+    "sink_failed": Code("error", True, "the result could not be sent on; what was read is stored"),
+    "function_busy": Code("error", True, "more waits than the function takes, or it is stopping: deliver it again"),
+    "function_cut": Code("warning", False, "the document is too large to be returned whole; the tables have all of it"),
+    "function_failed": Code("error", False, "the program itself failed; its log says where"),
+    "setting_invalid": Code("error", False, "a setting of the function makes no sense"),
     # ---- The call
     "config_invalid": Code("error", False, "a setting cannot be understood; its default was used"),
     "feature_unavailable": Code("error", False, "asked for what a header-only reader cannot do"),

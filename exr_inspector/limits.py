@@ -50,3 +50,17 @@ MAX_POLICY_ENTRIES = 256
 MAX_POLICY_TEXT = 256
 # What a pattern of a policy is held against; longer text matches no pattern. Matching is linear in it.
 MAX_MATCHED_TEXT = 64 * KIB
+
+# Events: the platform's are some kilobytes, brokers carry 1 MiB by default, batches are larger. Parsed, JSON may take
+# twenty times its size.
+MAX_EVENT_BYTES = 16 * MIB
+# Records of one S3 notification, events of one HTTP batch. S3 sends one record, MinIO and Kafka some.
+MAX_EVENT_RECORDS = 1000
+# The envelope within the envelope: two are seen, `data` of `data`.
+MAX_EVENT_NESTING = 8
+# Texts of an event that are kept: attributes, keys (S3 allows 1,024 bytes), paths.
+MAX_EVENT_TEXT = 4 * KIB
+MAX_EVENT_ATTRIBUTES = 64
+# HTTP servers allow 8 to 64 KiB of headers.
+MAX_EVENT_HEADERS = 256
+MAX_EVENT_HEADER_CHARACTERS = 64 * KIB

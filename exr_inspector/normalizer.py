@@ -128,6 +128,9 @@ def _file(source: Source, header: ExrHeader | None, *, is_whole: bool) -> dict[s
         "header_hash": hashlib.sha256(header.data).hexdigest() if header is not None and is_whole else None,
         "frame_number": frame_number(path),
     }
+    if source.s3_bucket is not None and source.s3_key is not None:
+        entry["s3_bucket"], entry["s3_key"] = source.s3_bucket, _path(source.s3_key)[0]
+        entry["etag"], entry["s3_version_id"] = source.etag, source.version_id
     if path_raw is not None:
         entry["path_raw"] = path_raw
     return entry

@@ -20,7 +20,9 @@ from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
 from exr_inspector.errors import ExrError
+from exr_inspector.scan_objects import ListedObject, is_gone
 from exr_inspector.scan_readers import Answer, Readers, ReadingProcesses, Task, read
+from exr_inspector.sources import S3_SCHEME
 from exr_inspector.stores.base import KnownFile, ScanStore, WriteResult, write_halving
 from exr_inspector.tables import Tables, normalize_path
 
@@ -150,7 +152,7 @@ class _Scan:
         self.summary.unchanged += len(paths) - len(changed)
         return changed
 
-    def _states(self, paths: Sequence[str]) -> Iterable[os.stat_result | None]:
+    def _states(self, paths: Sequence[str]) -> Iterable[os.stat_result | ListedObject | None]:
         """Where the first answers are slow, the others are asked for many at once."""
         start = time.perf_counter()
         first = list(map(_state, paths[:_STAT_SAMPLE]))
@@ -184,7 +186,7 @@ class _Scan:
 
     def _task(self, store: ScanStore, batch: Sequence[str], readers: int) -> Task:
         threads = -(-self._settings.jobs // readers)
-        return Task(batch, self._settings.integrity, threads, hasattr(store, "write_tables"))
+        return Task(list(map(str, batch)), self._settings.integrity, threads, hasattr(store, "write_tables"))
 
     def _write_answers(self, store: ScanStore, answers: Future[list[Answer]]) -> None:
         for each in answers.result():
@@ -258,7 +260,7 @@ def known_as(path: str) -> str:
     return normalized.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def is_unchanged(known: KnownFile, state: os.stat_result | None) -> bool:
+def is_unchanged(known: KnownFile, state: os.stat_result | ListedObject | None) -> bool:
     """Whether size and time are those of the row, and the time was settled when the file was read."""
     if state is None or known.mtime is None or known.size_bytes != state.st_size:
         return False
@@ -269,7 +271,9 @@ def is_unchanged(known: KnownFile, state: os.stat_result | None) -> bool:
     return known.mtime == mtime and mtime + SETTLED < known.last_inspected
 
 
-def _state(path: str) -> os.stat_result | None:
+def _state(path: str) -> os.stat_result | ListedObject | None:
+    if isinstance(path, ListedObject):
+        return path
     try:
         return os.stat(path)
     except (OSError, ValueError):
@@ -278,6 +282,8 @@ def _state(path: str) -> os.stat_result | None:
 
 def _is_gone(path: str) -> bool:
     """Whether there certainly is no such file; one that cannot be looked at may be there."""
+    if path.startswith(S3_SCHEME):
+        return is_gone(path)
     if path.isascii() or "\\" not in path:
         try:
             os.lstat(path)

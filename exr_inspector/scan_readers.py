@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timezone
-from threading import Lock
+from threading import Lock, Thread
 from types import TracebackType
 from typing import IO, Any, NamedTuple, cast
 
@@ -83,18 +83,27 @@ def _documents(task: Task) -> list[Document]:
         return [read(path, task.integrity) for path in task.paths]
     numbers, lock = iter(range(len(task.paths))), Lock()
     documents: list[Document] = [{}] * len(task.paths)
+    failures: list[BaseException] = []
 
     def work() -> None:
-        while True:
-            with lock:
-                number = next(numbers, None)
-            if number is None:
-                return
-            documents[number] = read(task.paths[number], task.integrity)
+        try:
+            while (number := following()) is not None:
+                documents[number] = read(task.paths[number], task.integrity)
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failures.append(error)
 
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(work) for _ in range(threads)]:
-            done.result()
+    def following() -> int | None:
+        with lock:
+            return next(numbers, None)
+
+    # Not a pool's threads: those are waited for, also after Ctrl-C, and an object store may take its time.
+    workers = [Thread(target=work, daemon=True) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if failures:
+        raise failures[0]
     return documents
 
 

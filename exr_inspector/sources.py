@@ -1,5 +1,7 @@
 """Where the bytes come from: a path, bytes, a binary file object. Each gives "this range", size and time.
 
+Objects of an S3 store are sources, too; they are at home in `s3`.
+
 Foreign errors are translated here, once. A source never reads by itself and never more than it is asked for.
 """
 
@@ -9,15 +11,22 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from importlib import import_module
 from types import TracebackType
 from typing import IO, Any, Union
 
 from exr_inspector.errors import Problem, SourceError, shown
-from exr_inspector.limits import MIB
+from exr_inspector.limits import FIRST_READ_BYTES, MIB
 
-SourceArgument = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes]]
+SourceArgument = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes], "Source"]
+
+S3_SCHEME = "s3://"
+
+# What directories and buckets are searched for: OpenEXR's own extension, and those of stereo and multi-view files.
+EXTENSIONS = (".exr", ".sxr", ".mxr")
 
 # Non-blocking, so that opening a FIFO does not wait for a writer.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -51,17 +60,40 @@ class Source:
 
     `path` is what the document calls the file (None for bytes), `size_bytes` and `mtime_ns` are None where they
     are unknown. `is_random` tells whether any range can be read at little cost; without it, ranges must follow
-    each other from the start.
+    each other from the start. What `is_remote` costs a request for each read; `s3_bucket` and `s3_key` name an
+    object, `etag` and `version_id` which one it was.
     """
 
     path: str | bytes | None = None
     size_bytes: int | None = None
     mtime_ns: int | None = None
     is_random: bool = True
+    is_remote: bool = False
+    s3_bucket: str | None = None
+    s3_key: str | None = None
+    etag: str | None = None
+    version_id: str | None = None
+    first_read_bytes: int = FIRST_READ_BYTES
 
     def read(self, offset: int, size_bytes: int) -> bytes:
         """The bytes from `offset` on; fewer than asked for only at the file's end. Raises SourceError."""
         raise NotImplementedError
+
+    def read_ahead(self, number: int, have_bytes: int) -> int:
+        """How many bytes to read beyond those that a header is known to need, when it grows for the nth time from 0.
+
+        Doubling steps: the number of reads is logarithmic, and what is read past the header's end stays a fraction.
+        """
+        return max(FIRST_READ_BYTES << min(number, 32), have_bytes // 4)
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+        """The bytes of many ranges (offset, size), each with its offset, in any order. Raises SourceError."""
+        for offset, size_bytes in ranges:
+            yield offset, self.read(offset, size_bytes)
+
+    def restart(self) -> bool:
+        """Begins anew with what there is now, after `source_changed`. False if that cannot help (any more)."""
+        return False
 
     def close(self) -> None:
         """Gives back what the source holds."""
@@ -107,6 +139,20 @@ class LocalFile(Source):
         except OSError as error:
             raise _translated(error) from error
         return data
+
+    def real_path(self) -> str | None:
+        """Where the open file is, without links, by the system's own word; None if it has none."""
+        try:
+            return _path_of_descriptor(self._descriptor)
+        except OSError:
+            return None
+
+    def is_at(self, path: str) -> bool:
+        """Whether that path names this very file now."""
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(self._descriptor))
+        except OSError:
+            return False
 
     def close(self) -> None:
         """See `Source.close`."""
@@ -184,10 +230,13 @@ class FileObject(Source):
 
 
 def open_source(source: SourceArgument) -> Source:
-    """The Source of a path, bytes or a binary file object. Raises SourceError; TypeError for anything else."""
+    """The Source of a path, bytes or a binary file object; a Source is its own. Not for s3:// addresses.
+
+    Raises SourceError; TypeError for anything else.
+    """
+    if isinstance(source, Source):
+        return source
     if isinstance(source, str):
-        if source.startswith("s3://"):
-            raise SourceError(Problem("source_unsupported", "s3:// addresses cannot be read by this version"))
         return LocalFile(source)
     if isinstance(source, os.PathLike):
         path = os.fspath(source)
@@ -201,10 +250,18 @@ def open_source(source: SourceArgument) -> Source:
     raise TypeError(f"a path, bytes or a binary file object is needed, not {type(source).__name__}")
 
 
+def object_name(address: str) -> tuple[str, str]:
+    """Bucket and key of `s3://bucket/key`; the key is all that follows, as it is."""
+    bucket, _, key = address[len(S3_SCHEME) :].partition("/")
+    return bucket, key
+
+
 def described_path(source: SourceArgument) -> str | bytes | None:
     """What a document calls a source, also one that could not be opened."""
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
+    if isinstance(source, Source):
+        return source.path
     name = getattr(source, "name", None)
     return name if isinstance(name, (str, bytes)) else None
 
@@ -215,6 +272,14 @@ def _pread_by_seeking(descriptor: int, size_bytes: int, offset: int) -> bytes:
 
 
 _pread: Callable[[int, int, int], bytes] = getattr(os, "pread", _pread_by_seeking)  # Windows has none
+
+
+def _path_of_descriptor(descriptor: int) -> str | None:
+    if sys.platform == "darwin":
+        fcntl = import_module("fcntl")
+        told: bytes = fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024))
+        return os.fsdecode(told.rstrip(b"\0"))
+    return os.readlink(f"/proc/self/fd/{descriptor}")
 
 
 def _is_seekable(file: Any) -> bool:

@@ -497,7 +497,7 @@ def test_no_policy_is_no_policy() -> None:
 
 
 def test_the_default_settings() -> None:
-    assert InspectConfig() == (True, False, False, False, None, 1, "table")
+    assert InspectConfig() == (True, False, False, False, None, 1, "table", False)
     for nothing in (None, {}, InspectConfig()):
         assert inspect_config(nothing) == (InspectConfig(), [])
 

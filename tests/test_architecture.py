@@ -17,8 +17,11 @@ import pytest
 from importlinter import cli as import_linter
 
 import exr_inspector
+from exr_inspector.config_s3 import S3Settings, s3_settings
 from exr_inspector.errors import CODES, DocumentError, ExrError
 from exr_inspector.limits import Limits
+from exr_inspector.settings import Secret, SettingsError
+from tests.loopback.s3_server import S3Server
 from tests.support.deadly import make_files_deadly
 from tests.support.exr_bytes import (
     DEEP,
@@ -165,9 +168,9 @@ def test_house_rules(path: Path) -> None:
     if str(path.relative_to(PACKAGE)) not in TABLES:
         assert len(text.splitlines()) <= 450
     assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)], "assert on input"
-    if path.name != "config_vast.py":
+    if path.name != "environment.py":
         names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-        assert names.isdisjoint({"environ", "environb", "getenv"}), "config_vast.py alone reads the environment"
+        assert names.isdisjoint({"environ", "environb", "getenv"}), "environment.py alone reads the environment"
     for word in ("utils", "helpers", "manager", "subimage"):
         assert word not in path.stem
 
@@ -252,6 +255,25 @@ def _document_invalid(_folder: Path) -> set[str]:
     return {caught.value.code}
 
 
+def _object(key: str, **changes: Any) -> Any:
+    s3 = pytest.importorskip("exr_inspector.s3")
+    pytest.importorskip("obstore")
+    keys = Secret("access"), Secret("secret")
+    return s3.S3Client(S3Settings("http://127.0.0.1:1", *keys)._replace(**changes)).source("bucket", key)
+
+
+def _refused() -> set[str]:
+    with S3Server() as server:
+        server.faults.add("get", "bad_request")
+        return document_codes(_object("key", **server.settings()._asdict()))
+
+
+def _unconfigured() -> set[str]:
+    with pytest.raises(SettingsError) as caught:
+        s3_settings({"S3_ENDPOINT": "http://127.0.0.1:1"})
+    return {caught.value.code}
+
+
 def _part(**changes: bytes | None) -> bytes:
     part = scanline_part()
     for name, changed in changes.items():
@@ -272,7 +294,9 @@ WAYS: dict[str, Callable[[Path], set[str]]] = {
     "source_changed": _changed,
     "source_failed": _failed,
     "source_reader_died": _reader_died,
-    "source_unsupported": lambda _folder: document_codes("s3://bucket/key"),
+    "source_unsupported": lambda _folder: document_codes(_object("a/../b")),
+    "source_refused": lambda _folder: _refused(),
+    "source_unconfigured": lambda _folder: _unconfigured(),
     "empty_file": of_bytes(b""),
     "not_exr": of_bytes(b"\x89PNG\r\n\x1a\n"),
     "unsupported_version": of_bytes(start(version=1) + b"\0"),
@@ -323,8 +347,10 @@ WAYS: dict[str, Callable[[Path], set[str]]] = {
 }
 
 
-# The databases' codes need databases: the tests of the stores tell them.
-STORE_CODES = {code for code in CODES if code.startswith("store_") or code == "not_stored"}
+# The databases' codes need databases, the function's need events: their own tests tell them.
+STORE_CODES = {
+    code for code in CODES if code.startswith(("store_", "event_", "function_", "setting_", "sink_", "not_stored"))
+}
 
 
 def test_every_code_has_a_way() -> None:
@@ -348,7 +374,7 @@ def test_the_codes_are_words() -> None:
         assert code == code.lower()
         assert row.severity in ("fatal", "error", "warning")
         assert row.meaning
-        assert not row.retryable or code.startswith(("source_", "store_"))
+        assert not row.retryable or code.startswith(("source_", "store_", "function_", "sink_"))
 
 
 def test_a_sound_file_has_no_code(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*/README.md"))]
 
+# Pages whose shell blocks are one session, with servers and stand-ins: tests/test_sessions.py runs them.
+SESSIONS = ("docs/PROD_RUNBOOK.md", "docs/QUICK_START_VAST.md", "docs/decisions/0064-container.md")
+
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 # Lines that install, check, run the whole suite or fuzz: .ci/run does these very things.
-_LEFT_TO_CI = re.compile(r"pip install|ruff|mypy|lint-imports|pytest|\.ci/run|-max_total_time|venv")
+LEFT_TO_CI = re.compile(r"pip install|ruff|mypy|lint-imports|pytest|\.ci/run|-max_total_time|venv")
 
 
 class Block(NamedTuple):
@@ -67,15 +71,26 @@ def test_every_block_has_a_language_that_is_tested() -> None:
     languages = {block.language for page in PAGES for block in blocks("", "sh", "console", "python", "json", "text")}
     for page in PAGES:
         for match in _BLOCK.finditer(page.read_text(encoding="utf-8")):
-            assert match[1] in languages | {"toml", "sql"}, f"{page.name}: a block in {match[1]!r} is not tested"
+            assert match[1] in languages | {"bash", "toml", "sql"}, (
+                f"{page.name}: a block in {match[1]!r} is not tested"
+            )
 
 
-@pytest.mark.parametrize("block", blocks("sh"), ids=name_of)
+@pytest.mark.parametrize("block", [each for each in blocks("sh") if each.page not in SESSIONS], ids=name_of)
 def test_shell_commands_succeed(block: Block) -> None:
     for command in block.text.splitlines():
-        if not _LEFT_TO_CI.search(command):
+        if not LEFT_TO_CI.search(command):
             status, output = run(command)
             assert status == 0, output
+
+
+@pytest.mark.parametrize("block", blocks("bash"), ids=name_of)
+def test_scripts_succeed(block: Block) -> None:
+    """A script is run as a whole, on another port than the one it shows."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    status, output = run("set -e\n" + block.text.replace("8080", port))
+    assert status == 0, output
 
 
 @pytest.mark.parametrize("block", blocks("console"), ids=name_of)

@@ -257,13 +257,17 @@ def test_directories_that_cannot_be_listed_are_told(tree: Path, db: str) -> None
     ("arguments", "words"),
     [
         ([], "a ROOT is needed"),
-        (["s3://bucket/prefix"], "directories and files only"),
+        (["s3://bucket/prefix"], "S3_ENDPOINT"),  # where no object store is configured
         (["-"], "--files-from"),
         (["x", "--jobs", "0"], "not a number from 1"),
         (["x", "--db", "a", "--vast"], "not allowed with"),
     ],
 )
-def test_wrong_usage(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_ANONYMOUS"):
+        monkeypatch.delenv(name, raising=False)
     assert main(["scan", *arguments]) == 64
     assert words in capsys.readouterr().err
 

@@ -439,9 +439,12 @@ def test_a_path_in_utf8_needs_no_raw_bytes(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/key.exr", "s3://", "s3://bucket"])
-def test_s3_is_not_read_yet(address: str) -> None:
+def test_an_object_where_no_store_is_configured(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_ANONYMOUS"):
+        monkeypatch.delenv(name, raising=False)
     error = problem_of(address)
-    assert error["code"] == "source_unsupported"
+    assert error["code"] == "source_unconfigured"
+    assert "S3_ENDPOINT" in error["message"]
     assert exr_inspector.inspect(address)["file"]["path"] == address
 
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from exr_inspector import doctor
 from exr_inspector.cli.escape import plain
 from exr_inspector.cli.status import DONE, FAILED, UsageError
-from exr_inspector.config_vast import SettingsError, VastSettings, vast_settings
+from exr_inspector.config_vast import VastSettings, vast_settings
 from exr_inspector.errors import ExrError
+from exr_inspector.settings import SettingsError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

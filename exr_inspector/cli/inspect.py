@@ -44,6 +44,7 @@ class Options(NamedTuple):
     fail_on: tuple[str, ...] = ()
     validate: bool = False
     policy: str | None = None
+    remote_chunks: bool = False
 
     @property
     def gives_one(self) -> bool:
@@ -56,7 +57,12 @@ class Options(NamedTuple):
 def add_arguments(parser: Parser) -> None:
     """The command's arguments."""
     add = parser.add_argument
-    add("paths", nargs="*", metavar="PATH", help="a file, or - for stdin; with --recursive also a directory")
+    add(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="a file, s3://bucket/key, or - for stdin; with --recursive also a directory",
+    )
     add("--recursive", action="store_true", help="read the .exr, .sxr and .mxr files in directories and below")
     add("--files-from", metavar="FILE", help="read paths from a list, one a line or NUL-separated; - is stdin")
     form = parser.add_mutually_exclusive_group()
@@ -69,6 +75,7 @@ def add_arguments(parser: Parser) -> None:
         choices=INTEGRITY_MODES,
         help="is the file whole? Do not look, look at the offset tables and the end (default), look at every chunk",
     )
+    add("--remote-chunks", action="store_true", help="--integrity chunks may ask an object store for every chunk")
     add("--max-value-bytes", type=_byte_count, metavar="N", help="cut longer values: length, SHA-256 and N bytes")
     add("--fail-on", type=_statuses, metavar="STATUS,...", help=f"exit 1 on any of {', '.join(STATUSES)}")
     add("--validate", action="store_true", help="check the header against the rules; exit 1 if they are not met")
@@ -118,6 +125,7 @@ class Reading:
             "integrity": options.integrity,
             "enable_validate": options.validate or options.policy is not None,
             "policy_path": options.policy,
+            "remote_chunks": options.remote_chunks,
         }
         data_is_elsewhere = options.output is not None or not is_terminal(sys.stdout)
         self._progress = Progress(is_wanted=data_is_elsewhere and not options.gives_one)

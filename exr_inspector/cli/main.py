@@ -36,6 +36,7 @@ DEFAULT_COMMAND = "inspect"
 COMMANDS: dict[str, Command] = {
     "inspect": Command("exr_inspector.cli.inspect", "print the documents of files; may be left out"),
     "scan": Command("exr_inspector.cli.scan", "read the headers below directories into a catalog"),
+    "serve": Command("exr_inspector.cli.serve", "answer events by HTTP, as a function of VAST DataEngine"),
     "doctor": Command("exr_inspector.cli.doctor", "ask whether the database is reachable, right, and safe"),
     "query": Command("exr_inspector.cli.query", "ask a catalog: named queries, or SQL that can only read"),
     "similar": Command("exr_inspector.cli.similar", "find the files of a catalog that are most like one"),

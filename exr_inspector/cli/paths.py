@@ -7,8 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import IO
 
-# What a directory is searched for: OpenEXR's own extension, and those of its stereo and multi-view files.
-EXTENSIONS = (".exr", ".sxr", ".mxr")
+from exr_inspector.sources import EXTENSIONS
 
 STANDARD_INPUT = "-"
 

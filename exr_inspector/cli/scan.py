@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from exr_inspector.cli.escape import complain, plain
-from exr_inspector.cli.paths import EXTENSIONS, ListError, files_below, is_directory, listed
+from exr_inspector.cli.paths import ListError, files_below, is_directory, listed
 from exr_inspector.cli.progress import is_terminal
 from exr_inspector.cli.status import DONE, FATAL, UsageError
 from exr_inspector.cli.stores import add_store_arguments, open_store
 from exr_inspector.config import INTEGRITY_MODES
 from exr_inspector.errors import ExrError
+from exr_inspector.sources import EXTENSIONS, S3_SCHEME
 
 # More are not told one by one.
 _MOST_MESSAGES = 100
@@ -30,7 +31,12 @@ _STORE = {"threads": 1, "memory_mib": 128, "is_alone": True}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add = parser.add_argument
-    add("paths", nargs="*", metavar="ROOT", help="a directory, searched for .exr, .sxr and .mxr files, or a file")
+    add(
+        "paths",
+        nargs="*",
+        metavar="ROOT",
+        help="a directory or s3://bucket/prefix, searched for .exr, .sxr and .mxr files, or a file",
+    )
     add("--files-from", metavar="FILE", help="read paths from a list, one a line or NUL-separated; - is stdin")
     add_store_arguments(parser)
     add("--jobs", type=_jobs, default=_DEFAULT_JOBS, metavar="N", help="files read at once (default %(default)s)")
@@ -77,10 +83,22 @@ def _check(options: argparse.Namespace) -> None:
     if not options.paths and options.files_from is None:
         raise UsageError("a ROOT is needed, or --files-from")
     for root in options.paths:
-        if root.startswith("s3://"):
-            raise UsageError(f"{plain(root)}: this version scans directories and files only")
+        if root.startswith(S3_SCHEME):
+            _check_objects(options)
         if root == "-":
             raise UsageError("- is no directory; --files-from - reads a list of paths")
+
+
+def _check_objects(options: argparse.Namespace) -> None:
+    """Whether objects can be read at all, before anything is written."""
+    from exr_inspector.s3 import shared_client  # noqa: PLC0415  only where there are objects
+
+    if options.integrity == "chunks":
+        raise UsageError("--integrity chunks is for files; a scan looks at the offset tables of objects")
+    try:
+        shared_client()
+    except ExrError as error:
+        raise UsageError(str(error)) from error
 
 
 def _scan(options: argparse.Namespace, store: Any, roots: _Roots) -> int:
@@ -119,7 +137,7 @@ class _Roots:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.status = DONE
-        self.directories = [root for root in options.paths if is_directory(root)]
+        self.directories = [root for root in options.paths if is_directory(root) or _is_prefix(root)]
         self._options = options
 
     def paths(self) -> Iterator[str]:
@@ -130,8 +148,11 @@ class _Roots:
             yield from listed(self._options.files_from)
 
     def _below(self, root: str) -> Iterator[str]:
+        if _is_prefix(root):
+            yield from self._objects(root)
+            return
         if root not in self.directories:
-            if os.path.lexists(root):
+            if os.path.lexists(root) or root.startswith(S3_SCHEME):
                 yield root
             else:
                 self._fatal(root, "there is no such file or directory")
@@ -143,13 +164,26 @@ class _Roots:
             else:
                 self._fatal(path, "the directory cannot be listed")
 
+    def _objects(self, root: str) -> Iterator[str]:
+        from exr_inspector.scan_objects import objects_below  # noqa: PLC0415  only where there are objects
+
+        try:
+            yield from objects_below(root)
+        except ExrError as error:
+            self.directories.remove(root)  # what is not listed is not known to be gone
+            self._fatal(root, str(error))
+
     def _fatal(self, path: str, message: str) -> None:
         self.status = FATAL
         complain(path, message)
 
     def count(self) -> int:
-        """How many files there are below the directories; lists of files are not counted."""
-        return sum(1 for root in self.directories for _ in files_below(root))
+        """How many files there are below the directories; lists of files and objects are not counted."""
+        return sum(1 for root in self.directories if not _is_prefix(root) for _ in files_below(root))
+
+
+def _is_prefix(root: str) -> bool:
+    return root.startswith(S3_SCHEME) and not root.lower().endswith(EXTENSIONS)
 
 
 # ---- How it goes on ----------------------------------------------------------------------------------------

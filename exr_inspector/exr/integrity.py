@@ -207,6 +207,8 @@ class _Check:
         if size is None or any(table.chunks.part_type not in LEADERS for table in self._tables):
             self.look_at_end()
         elif all(table.is_empty for table in self._tables):
+            if self._file.is_remote:  # each leader would tell where the next one is: a request for each chunk
+                return
             self._checked.append("chunks")
             self._walk_unrecorded(size)
         else:
@@ -229,7 +231,8 @@ class _Check:
         chunks, start = table.chunks, self._tables_end
         format_ = LEADERS[chunks.part_type]
         leader = format_.numbered if self._is_numbered else format_.alone
-        at, unpack, leader_bytes = self._file.at, leader.unpack, leader.size
+        unpack, leader_bytes = leader.unpack, leader.size
+        at = self._file.leaders(table.offsets, leader_bytes, start)
         number = (chunks.part_index,) if self._is_numbered else ()
         first_size = len(number) + format_.coordinates
         end_of_sizes = first_size + format_.sizes

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import dropwhile, islice
 from typing import NamedTuple
 
 from exr_inspector.exr.chunks import ChunkLayout
@@ -16,24 +17,38 @@ from exr_inspector.exr.chunks import ChunkLayout
 # How many ranges of missing chunks are listed for each part.
 MAX_MISSING_RANGES = 32
 
+# Of a remote file, so many leaders are asked for together.
+MAX_LEADERS_AHEAD = 4096
+
 
 class FileBytes:
     """How the checks get at a file: what was read already, and a function that reads more.
 
     `read(offset, size_bytes)` gives fewer bytes only at the file's end. `size_bytes` is None where it is unknown.
-    Without `is_random` only what directly follows can be read, and is kept.
+    Without `is_random` only what directly follows can be read, and is kept. With `read_many` each read costs a
+    request: leaders are then read many at once.
     """
 
     def __init__(
-        self, first: bytes, read: Callable[[int, int], bytes], size_bytes: int | None, *, is_random: bool
+        self,
+        first: bytes,
+        read: Callable[[int, int], bytes],
+        size_bytes: int | None,
+        *,
+        is_random: bool,
+        read_many: Callable[[Sequence[tuple[int, int]]], Iterable[tuple[int, bytes]]] | None = None,
     ) -> None:
         self._first = first
         self._read = read
+        self._read_many = read_many
+        self._ahead: dict[int, bytes] = {}
         self.size_bytes = size_bytes
         self.is_random = is_random
 
     def at(self, offset: int, size_bytes: int) -> bytes:
         """The bytes at an offset, out of what is there already if possible."""
+        if offset in self._ahead:
+            return self._ahead[offset][:size_bytes]
         first, available = self._first, len(self._first)
         if offset >= available and self.is_random:
             return self._read(offset, size_bytes)
@@ -44,6 +59,36 @@ class FileBytes:
         if not self.is_random:
             self._first = first + more
         return (first + more)[offset:] if offset >= available else first[offset:] + more
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether each read costs a request."""
+        return self._read_many is not None
+
+    def leaders(self, offsets: Sequence[int], leader_bytes: int, start: int) -> Callable[[int, int], bytes]:
+        """`at` for a walk that asks for a leader at each of these offsets that lies from `start` on, in order."""
+        if self._read_many is None:
+            return self.at
+        size, remaining = self.size_bytes or 0, iter(offsets)
+        inside = (offset for offset in remaining if start <= offset < size)
+
+        def at(offset: int, size_bytes: int) -> bytes:
+            if offset not in self._ahead:
+                following = islice(dropwhile(lambda each: each != offset, inside), MAX_LEADERS_AHEAD)
+                self._ahead = dict(self._many({offset, *following}, leader_bytes))
+            return self.at(offset, size_bytes)
+
+        return at
+
+    def _many(self, offsets: Iterable[int], size_bytes: int) -> Iterator[tuple[int, bytes]]:
+        outside = []
+        for offset in offsets:
+            if offset + size_bytes <= len(self._first):
+                yield offset, self._first[offset : offset + size_bytes]
+            else:
+                outside.append((offset, size_bytes))
+        if outside and self._read_many is not None:
+            yield from self._read_many(outside)
 
     def can_read(self, offset: int, size_bytes: int) -> bool:
         """Whether `at` may be asked for bytes of a chunk."""

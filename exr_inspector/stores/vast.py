@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from exr_inspector.config_vast import SettingsError, VastSettings, vast_settings
+from exr_inspector.config_vast import VastSettings, vast_settings
 from exr_inspector.errors import Problem
+from exr_inspector.settings import SettingsError
 from exr_inspector.stores.base import Document, StoreError, WriteResult, write_halving
 from exr_inspector.tables import Tables, documents_to_tables
 

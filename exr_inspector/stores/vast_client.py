@@ -50,9 +50,9 @@ def quiet_logger() -> None:
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
     logger.setLevel(logging.CRITICAL)
-    for name, level in (("backoff", logging.CRITICAL), ("urllib3.connectionpool", logging.INFO)):
-        if logging.getLogger(name).level == logging.NOTSET:
-            logging.getLogger(name).setLevel(level)
+    logging.getLogger("backoff").setLevel(logging.CRITICAL)  # it sets INFO itself, and tells hosts and ports
+    if logging.getLogger("urllib3.connectionpool").level == logging.NOTSET:
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
 
 
 def pauses(tries: int, first: float = 0.02, longest: float = 1.0) -> Iterator[float]:

@@ -22,8 +22,13 @@ STATUS_OF_CODE = {
     "NoSuchBucket": 404,
     "NoSuchSchema": 404,  # assumed
     "NoSuchTable": 404,  # assumed
+    "NoSuchKey": 404,
+    "NoSuchVersion": 404,
+    "KeyTooLongError": 400,
     "MethodNotAllowed": 405,
     "Conflict": 409,
+    "PreconditionFailed": 412,
+    "InvalidRange": 416,
     "InternalError": 500,
     "NotImplemented": 501,
     "BadGateway": 502,
