@@ -27,8 +27,8 @@ RULES: tuple[Rule, ...] = (
         "file.readable", "error", "I", "-", "the file can be opened and read, within the limits",
         as_reported(
             "source_not_found", "source_no_permission", "source_not_regular", "source_changed", "source_failed",
-            "source_reader_died",
-            "source_unsupported", "limit_header_bytes", "limit_parts", "limit_attributes", "limit_name_bytes",
+            "source_reader_died", "source_unsupported", "source_refused", "source_unconfigured",
+            "limit_header_bytes", "limit_parts", "limit_attributes", "limit_name_bytes",
         ),
     ),
     Rule(
