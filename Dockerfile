@@ -37,8 +37,8 @@ RUN cd pyarrow && rm _flight.* flight.py libarrow_flight.* libarrow_python_fligh
 # (it needs thrift, which is not installed).
 RUN find ibis/backends -mindepth 1 -maxdepth 1 -type d ! -name sql -exec rm -r {} + && rm -r hive_metastore
 RUN find . -name '*.so*' -type f -exec strip --strip-unneeded {} +
-# Byte code that is never compared with its source, also of the standard library: the base image has none, and a user who
-# may not write would compile again at every start.
+# Byte code that is never compared with its source, also of the standard library: the base image has none, and a user
+# who may not write would compile again at every start.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash . && rm -rf /opt/exr-inspector/include
 WORKDIR /usr/local/lib/python3.12
 RUN python -m compileall -q -j 0 -f --invalidation-mode unchecked-hash \
@@ -56,7 +56,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
  && python -m compileall -q --invalidation-mode unchecked-hash /opt/program
 RUN cp -a /opt/program/. /opt/exr-inspector/ && pip --python /opt/exr-inspector/bin/python check
 RUN cd / && PATH=/opt/exr-inspector/bin:$PATH \
-    python -c "import cloudevents, numpy, obstore.store, prometheus_client, pyarrow.dataset, starlette, uvicorn, vastdb" \
+    python -c "import cloudevents, obstore.store, prometheus_client, vastdb, exr_inspector.serve.server" \
  && /opt/exr-inspector/bin/exr-inspector schema > /dev/null
 
 # ---- The image ----------------------------------------------------------------------------------------------------

@@ -22,7 +22,22 @@ import pytest
 from exr_inspector import config_function, config_s3
 from tests.support.tenant import ROOT, SECRETS, Tenant, short
 
-TOOLS = ("bash", "cat", "cut", "date", "dirname", "find", "mktemp", "rm", "sed", "sha256sum", "sort", "tee", "xargs")
+TOOLS = (
+    "awk",
+    "bash",
+    "cat",
+    "cut",
+    "date",
+    "dirname",
+    "find",
+    "mktemp",
+    "rm",
+    "sed",
+    "sha256sum",
+    "sort",
+    "tee",
+    "xargs",
+)
 STEPS = ("build", "push", "function", "trigger", "pipeline", "doctor", "smoke")
 
 
@@ -342,6 +357,7 @@ def test_secrets_in_what_a_tool_says_are_struck_out(tenant: Tenant, command: str
     for value in SECRETS.values():
         assert value not in shown
         assert json.dumps(value, ensure_ascii=False)[1:-1] not in shown
+    assert "$HOME" not in shown  # of a secret that another one begins
 
 
 # ---- Checks before anything is done ------------------------------------------------------------------------
