@@ -54,7 +54,7 @@ class Sizes(NamedTuple):
     hostile: int = 10_000
 
 
-QUICK = Sizes(files=300, alone=20, faulty=60, hostile=200)
+QUICK = Sizes(files=100, alone=10, faulty=40, hostile=100)
 
 
 @contextmanager
