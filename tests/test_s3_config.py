@@ -145,6 +145,11 @@ FOREIGN = {
     "AWS_READ_TIMEOUT": "1ns",
 }
 
+HEADERS = {
+    "accept", "accept-encoding", "authorization", "connection", "host", "range", "user-agent", "x-amz-content-sha256",
+    "x-amz-date",
+}  # fmt: skip
+
 _CHILD = """
 import json, sys
 from exr_inspector import inspect
@@ -188,11 +193,14 @@ def test_no_variable_but_our_own_counts(names: list[str], servers: tuple[S3Serve
     pytest.importorskip("obstore")
     server, other = servers
     other.reset_counts()
+    server.reset_counts()
     connections = other.connections
     foreign = {name: FOREIGN[name].format(other=other.endpoint) for name in names}
     assert child({**foreign, **server.environment()}) == [[[], []], ["/odd.exr", "plain.exr"]]
     assert other.connections == connections
     assert other.counts() == {}
+    assert server.counts()["get"] == 2
+    assert {name for asked in server.asked for name in asked.header_names} <= HEADERS
 
 
 def test_without_keys_nobody_is_asked_for_any(servers: tuple[S3Server, S3Server]) -> None:

@@ -250,6 +250,10 @@ def test_a_server_that_ignores_ranges(server: S3Server, client: S3Client) -> Non
     assert document["attributes"]["parts"][0][1]["value"] == "a"
     assert document["file"]["size_bytes"] > 50_000_000
     assert opened.requests == 2  # one that was to be a range, one that is read
+    assert inspect(opened) == document  # and again, from the beginning
+    server.reset_counts()
+    opened = client.source("renders", KEY)
+    inspect(opened)
     assert opened.bytes_read < 700 * KIB
     assert server.counts()["bytes_sent"] < 20_000_000  # what fits into sockets' buffers
 
