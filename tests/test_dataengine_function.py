@@ -29,6 +29,7 @@ from exr_inspector.stores import vast_store
 from exr_inspector.stores.base import StoreError
 from exr_inspector.stores.migrations import OLDEST_VERSION, migrate
 from exr_inspector.stores.vast_store import VastStore
+from exr_inspector.tables import documents_to_tables
 from tests.loopback import vast_api
 from tests.loopback.vast_client import connect
 from tests.loopback.vast_server import DEFAULT_KEYS, VastServer
@@ -238,12 +239,56 @@ def test_an_error_that_nobody_knows_ends_no_thread(
         while_writing = outcome_of(function, asks(folder, 1))
         broken.setattr(reading, "inspect", break_down)
         while_reading = outcome_of(function, asks(folder, 2))
-    assert (while_writing.code, while_writing.is_retryable) == ("function_failed", True)
+    assert (while_writing.code, while_writing.is_retryable) == ("store_failed", True)
+    assert while_writing.message == "ZeroDivisionError while writing"
     assert (while_reading.code, while_reading.is_retryable) == ("function_failed", False)
     told = "\n".join(lines.texts)
     assert "secret" not in told
     assert "test_dataengine_function.py" in told  # where it was
     assert [outcome_of(function, asks(folder, number)).status for number in (1, 2)] == ["stored", "stored"]
+
+
+def test_a_document_that_brings_the_program_down_blocks_no_other(
+    make: Make, vast: VastServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No such document is known; the table builder is made to fail at one."""
+
+    def fail_at_seven(documents: Any, **options: Any) -> Any:
+        if any(each["file"]["path"].endswith("/7.exr") and each["parts"] for each in documents):
+            raise RecursionError
+        return documents_to_tables(documents, **options)
+
+    monkeypatch.setattr(vast_store, "documents_to_tables", fail_at_seven)
+    function = ready(make(vast))
+    outcomes = outcomes_of(function, *(asks(folder, number, str(number)) for number in range(20)))
+    assert [outcome.status for outcome in outcomes] == ["stored"] * 7 + ["failed"] + ["stored"] * 12
+    assert (outcomes[7].code, outcomes[7].is_retryable) == ("not_stored", False)
+    assert len(rows(vast)) == 20
+    until(lambda: function.is_ready)
+
+
+def test_a_region_alone_is_no_database(make: Make, vast: VastServer, folder: Path) -> None:
+    function = ready(make(vast))
+    with vast.counting() as requests:
+        outcome = outcome_of(function, {**asks(folder, 1), "vastdb_region": "north"})
+    assert outcome.status == "stored"
+    assert requests["version"] == 0  # the session that is open
+
+
+def test_what_was_committed_to_tables_that_are_gone_is_written_again(
+    make: Make, vast: VastServer, folder: Path
+) -> None:
+    function = ready(make(vast))
+    outcome_of(function, asks(folder, 1, "1"))
+    with connect(vast).transaction() as tx:
+        schema = tx.bucket(parts.DATABASE).schema(parts.SCHEMA)
+        for table in schema.tables():
+            table.drop()
+    failed = outcome_of(function, asks(folder, 2, "2"))
+    assert (failed.code, failed.is_retryable) == ("store_schema", True)
+    until(lambda: function.is_ready)
+    assert outcome_of(function, asks(folder, 1, "1")).status == "stored"
+    assert stored_paths(vast) == [str(folder / "1.exr")]
 
 
 # ---- How much is in flight ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from exr_inspector.config_function import FunctionSettings
 from exr_inspector.config_s3 import S3Settings, s3_settings
-from exr_inspector.config_vast import VastSettings, vast_settings
+from exr_inspector.config_vast import EVENT, VastSettings, vast_settings
 from exr_inspector.dataengine.databases import ABSENT, DOWN, STARTING, Databases, Pace
 from exr_inspector.dataengine.flow import STOPPING, Flow
 from exr_inspector.dataengine.jobs import Job, Request
@@ -156,11 +156,15 @@ class Function:
             return skipped(delivery, delivery.reason or "nothing to do")
         try:
             job.delivery = allowed(delivery, self.settings, is_by_hand=job.is_by_hand, is_served=self._is_served)
-            if job.delivery.database:
-                job.database = vast_settings(job.delivery.database, self._secrets)
+            job.database = self._brought(job.delivery)
         except ExrError as error:
             return failed(delivery, error.problem, is_retryable=False)
         return self._if_down(job) if self.settings.persist_failure == "retry" else None
+
+    def _brought(self, delivery: Delivery) -> VastSettings | None:
+        """The database that an event names an endpoint or a key of, or None. Raises SettingsError."""
+        found = vast_settings(delivery.database, self._secrets) if delivery.database else None
+        return found if found is not None and found.place == EVENT.words else None
 
     def _answer(self, job: Job, outcome: Outcome) -> None:
         self._flow.answer(job, outcome)

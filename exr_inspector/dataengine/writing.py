@@ -15,7 +15,7 @@ from exr_inspector.dataengine.log_lines import FileLog
 from exr_inspector.dataengine.outcomes import Observer, Outcome, failed, stored
 from exr_inspector.dataengine.remembered import Remembered, key_of, version
 from exr_inspector.errors import ExrError, Problem
-from exr_inspector.stores.base import Document, WriteResult, write_halving
+from exr_inspector.stores.base import Document, StoreError, WriteResult, write_halving
 
 Answer = Callable[[Job, Outcome], None]
 
@@ -127,9 +127,18 @@ class Writer:
         documents = [_document(job) for job in jobs]
         began_at = min(job.began_at for job in jobs)
         committed: dict[int, WriteResult] = {}
+        unforeseen: list[Exception] = []
 
         def write(batch: Sequence[Document]) -> list[WriteResult]:
-            results = store.write_batch(batch, inspected_at=began_at)
+            try:
+                results = store.write_batch(batch, inspected_at=began_at)
+            except ExrError:
+                raise
+            # An outer door: whatever a document brings about, the batch is halved down to it.
+            except Exception as error:  # noqa: BLE001
+                unforeseen.append(error)
+                self._log.failure(error)
+                raise StoreError(Problem("function_failed", f"{type(error).__name__} while writing")) from None
             committed.update(zip(map(id, batch), results, strict=True))
             return results
 
@@ -138,7 +147,12 @@ class Writer:
             return list(write_halving(write, documents)), None
         except ExrError as error:
             self._databases.failed(database, error)
+            if error.code == "store_schema":
+                self._remembered.clear()
             return [committed.get(id(document)) for document in documents], error
+        finally:
+            if unforeseen:
+                self._databases.failed(database, None)
 
     def _answer_written(
         self, key: _Key, jobs: Sequence[Job], result: WriteResult | None, error: ExrError | None
