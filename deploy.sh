@@ -335,7 +335,8 @@ step_pipeline() {
     if [[ -z $is_dry ]]; then
         number=$(revision) || number=''
         [[ -n $number ]] || die "no published revision of ${setting[FUNCTION_NAME]} has the tag" \
-            "${setting[IMAGE_TAG]}; if vastde functions get --with-revisions shows one, name it as FUNCTION_REVISION"
+            "${setting[IMAGE_TAG]}; if vastde functions get --with-revisions shows one, name it as" \
+            "FUNCTION_REVISION in $config"
         values "$number" | ask python3 -c "$WRITE_PIPELINE" "$work/pipeline.json" "$work/secret.json"
     fi
     create_or_update pipelines "$name"
@@ -412,7 +413,8 @@ finish() {
     fi
     [[ -z $work ]] || rm -rf "$work"
     if ((status != 0)) && [[ -n $step ]]; then
-        printf 'deploy.sh: stopped in the step "%s"; run it again to go on there. See %s\n' "$step" "$log" >&2
+        printf 'deploy.sh: stopped in the step "%s"; run it again to go on there. What was said: %s\n' \
+            "$step" "$log" >&2
     fi
     exit "$status"
 }
