@@ -16,6 +16,10 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
+from exr_inspector.dataengine.outcomes import failed
+from exr_inspector.errors import Problem
+from exr_inspector.events import Delivery
+from exr_inspector.serve.metrics import Metrics
 from tests.support.serving import ROOT, Serving, asked, serving
 
 RGBA = ROOT / "fixtures" / "real" / "minimal_rgba.exr"
@@ -258,6 +262,18 @@ def test_no_log_line_has_control_characters(server: Serving) -> None:
     server.line("forged")
     assert all(line.isprintable() for line in server.lines)
     assert not any(line.startswith("2026 INFO") for line in server.lines)
+
+
+def test_a_label_is_a_word_of_this_program() -> None:
+    metrics = Metrics()
+    outcome = failed(Delivery("file", path="/secret/path"), Problem("not_exr", "no"), is_retryable=False)
+    for code in ("not_exr", "made up \n by a file"):
+        metrics.file(outcome._replace(code=code))
+    metrics.answered(299, 0.1)
+    text = metrics.text().decode()
+    assert 'errors_total{code="not_exr"} 1.0' in text
+    assert 'errors_total{code="other"} 1.0' in text
+    assert 'http_requests_total{status="other"} 1.0' in text
 
 
 def test_metrics_have_no_paths(server: Serving) -> None:
