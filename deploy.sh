@@ -28,7 +28,8 @@ readonly REQUIRED=(REGISTRY_HOST REGISTRY_NAME SOURCE_BUCKET KUBERNETES_CLUSTER_
     VAST_DB_ENDPOINT VAST_DB_ACCESS_KEY VAST_DB_SECRET_KEY VAST_DB_BUCKET S3_ENDPOINT)
 readonly OF_DEPLOY=(REGISTRY_HOST REGISTRY_NAME IMAGE_REPOSITORY IMAGE_TAG FUNCTION_NAME FUNCTION_REVISION TRIGGER_NAME
     SOURCE_BUCKET NAME_PREFIX BROKER_NAME BROKER_TYPE TOPIC_NAME PIPELINE_NAME KUBERNETES_CLUSTER_VRN NAMESPACE
-    SECRET_NAME)
+    SECRET_NAME FUNCTION_MIN_CPU FUNCTION_MAX_CPU FUNCTION_MIN_MEMORY FUNCTION_MAX_MEMORY FUNCTION_MIN_CONCURRENCY
+    FUNCTION_MAX_CONCURRENCY FUNCTION_TIMEOUT)
 readonly SECRETS=(VAST_DB_ACCESS_KEY VAST_DB_SECRET_KEY S3_ACCESS_KEY S3_SECRET_KEY)
 # The function's own settings: docs/configuration.md. They become the pipeline's environment variables.
 readonly OF_FUNCTION=(VAST_DB_ENDPOINT VAST_DB_BUCKET VAST_DB_SCHEMA VAST_DB_REGION VAST_DB_TIMEOUT_SECONDS
@@ -203,15 +204,23 @@ function, trigger, secret = deploy["FUNCTION_NAME"], deploy["TRIGGER_NAME"], dep
 link = {"source": [trigger], "destination": [function]}
 if deploy.get("BROKER_NAME") and deploy.get("TOPIC_NAME"):
     link["topic"] = "vast:dataengine:topics:" + deploy["BROKER_NAME"] + "/" + deploy["TOPIC_NAME"]
+deployment = {
+    "name": function,
+    "function_vrn": "vast:dataengine:functions:" + function,
+    "revision": int(deploy["REVISION"]),
+}
+wanted = [one + "_" + of for of in ("cpu", "memory", "concurrency") for one in ("min", "max")] + ["timeout"]
+values = {name: deploy.get("FUNCTION_" + name.upper(), "") for name in wanted}
+resources = {name: int(value) if value.isdigit() else value for name, value in values.items() if value}
+if resources:
+    deployment["resources"] = resources
 manifest = {
     "config": {
         "environment_variables": [{"name": name, "value": value} for name, value in kinds["plain"].items()],
         "secrets": [secret],
     },
     "triggers": [{"name": trigger, "vrn": "vast:dataengine:triggers:" + trigger}],
-    "function_deployments": [
-        {"name": function, "function_vrn": "vast:dataengine:functions:" + function, "revision": int(deploy["REVISION"])}
-    ],
+    "function_deployments": [deployment],
     "links": [link],
 }
 pipeline = {"name": deploy["PIPELINE_NAME"], **place, "manifest": manifest}
@@ -361,7 +370,7 @@ step_doctor() { run docker run --rm --env-file "$config" "$image" doctor --creat
 
 step_smoke() {
     local file=$top/fixtures/real/rich.exr
-    shown docker run --rm --interactive "$image" inspect --compact - "< $file"
+    say "+ docker run --rm --interactive $image inspect --compact - < $file"
     if [[ -z $is_dry ]]; then
         docker run --rm --interactive "$image" inspect --compact - < "$file" 2> >(masked >> "$log") |
             python3 -c 'import json, sys; print("read:", json.load(sys.stdin)["integrity"]["status"])' | tee -a "$log"

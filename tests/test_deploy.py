@@ -187,6 +187,14 @@ def test_what_is_there_is_updated(deployed: Tenant) -> None:
     assert json.loads(pipeline["received"]["--config"])["manifest"]["function_deployments"][0]["revision"] == 2
 
 
+def test_what_a_container_may_take_can_be_said(tenant: Tenant) -> None:
+    tenant.settings |= {"FUNCTION_MAX_MEMORY": "1024Mi", "FUNCTION_MAX_CONCURRENCY": "10", "FUNCTION_REVISION": "1"}
+    assert tenant.run("--skip", "build", "--skip", "push", "--skip", "smoke").returncode == 0
+    (pipeline,) = [each for each in tenant.calls if each["line"].startswith("vastde pipelines create")]
+    (deployment,) = json.loads(pipeline["received"]["--config"])["manifest"]["function_deployments"]
+    assert deployment["resources"] == {"max_memory": "1024Mi", "max_concurrency": 10}
+
+
 def test_a_tag_that_has_a_revision_gets_no_second_one(deployed: Tenant) -> None:
     deployed.settings["VAST_DB_SCHEMA"] = "other"  # a new setting, the same image
     done = deployed.run()
