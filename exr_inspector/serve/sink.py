@@ -113,7 +113,7 @@ class Sink:
 
 @contextmanager
 def _deadline(connection: http.client.HTTPConnection) -> Iterator[threading.Event]:
-    """Cuts the connection when the time of a try is over, and tells it: a socket's timeout counts for each byte anew."""
+    """Cuts the connection when a try's time is over, and tells it: a socket's timeout counts for each byte anew."""
     is_over = threading.Event()
 
     def cut() -> None:
