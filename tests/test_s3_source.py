@@ -95,6 +95,16 @@ def test_a_manifest_of_20_megabytes(
     assert server.counts().get("head", 0) == 0
 
 
+@pytest.mark.parametrize("count", [230, 300, 400, 600, 800])
+def test_less_than_twice_the_header_where_it_is_long(count: int, server: S3Server, client: S3Client) -> None:
+    server.put("renders", "steps.exr", with_manifests(count, 20_000) + bytes(40_000_000))
+    opened = client.source("renders", "steps.exr")
+    header_bytes = inspect(opened)["file"]["header_bytes"]
+    assert header_bytes > 4 * MIB
+    assert opened.bytes_read < 2 * header_bytes
+    assert opened.requests <= 6
+
+
 def test_a_header_that_grows_a_little(server: S3Server, client: S3Client) -> None:
     """Just beyond the first range: one more request, for less than a request is worth."""
     server.put("renders", "grown.exr", with_manifests(1, 64 * KIB) + bytes(10 * MIB))
@@ -347,6 +357,8 @@ def test_a_source_is_closed(server: S3Server, client: S3Client) -> None:
     with opened:
         opened.read(0, 10)
         assert client.budget.held_bytes == 10
+        opened.read(10, 65536)
+        assert client.budget.held_bytes == len(SMALL.data)  # what was asked for beyond the end is given back
     assert client.budget.held_bytes == 0
     assert inspect(opened)["errors"] == []  # reads again: a source holds nothing that is closed for good
     assert inspect(client.source("renders", "closed.exr"))["file"]["header_hash"]

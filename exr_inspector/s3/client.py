@@ -124,7 +124,7 @@ class S3Client:
                 found = refusal(error)
             pause_seconds = next(pauses, None)
             if not found.is_passing or pause_seconds is None or time.monotonic() + pause_seconds > end:
-                raise _raised(found) from None  # what obstore says has the endpoint in it
+                raise _raised(found)
             time.sleep(pause_seconds)
 
     def _pieces(self, stream: Iterator[bytes]) -> Iterator[bytes]:
