@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from exr_inspector.config_vast import VastSettings
@@ -15,9 +15,13 @@ from exr_inspector.dataengine.log_lines import FileLog
 from exr_inspector.dataengine.outcomes import Observer, Outcome, failed, stored
 from exr_inspector.dataengine.remembered import Remembered, key_of, version
 from exr_inspector.errors import ExrError, Problem
+from exr_inspector.limits import MIB
 from exr_inspector.stores.base import Document, StoreError, WriteResult, write_halving
 
 Answer = Callable[[Job, Outcome], None]
+
+# Of the documents in one transaction: as tables, and on their way to the database, they take some times as much again.
+MAX_BATCH_BYTES = 32 * MIB
 
 
 class Writer:
@@ -85,7 +89,8 @@ class Writer:
         by_database: dict[VastSettings | None, list[Job]] = {}
         for job in jobs:
             by_database.setdefault(job.database, []).append(job)
-        for database, members in by_database.items():
+        portions = ((key, part) for key, members in by_database.items() for part in _portions(members))
+        for database, members in portions:
             try:
                 self._write(database, members)
             except Exception as error:  # noqa: BLE001 - an outer door: the thread lives on, each delivery is answered
@@ -171,6 +176,19 @@ class Writer:
     def _answer_failed(self, jobs: Sequence[Job], problem: Problem, *, is_retryable: bool) -> None:
         for job in jobs:
             self._answer(job, failed(job.delivery, problem, job.reading.document, is_retryable=is_retryable))
+
+
+def _portions(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """The jobs, in as many transactions as their weight makes it: nearly always one."""
+    portion: list[Job] = []
+    weight_bytes = 0
+    for job in jobs:
+        if portion and weight_bytes + job.reading.weight_bytes > MAX_BATCH_BYTES:
+            yield portion
+            portion, weight_bytes = [], 0
+        portion.append(job)
+        weight_bytes += job.reading.weight_bytes
+    yield portion
 
 
 # An event's key and its object's version, or a number where an event has no id.
