@@ -48,7 +48,8 @@ def _served(server: Any, settings: FunctionSettings) -> int:
     try:
         listening = server.listen(settings.host, settings.port)
     except OSError as error:
-        complain(None, f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}")
+        reason = (error.strerror or str(error)).partition(" (")[0]  # behind it Python repeats the address
+        complain(None, f"cannot listen on {settings.host}, port {settings.port}: {reason}")
         return FATAL
     with listening:
         return DONE if server.serve(settings, listening) == signal.SIGTERM else INTERRUPTED
