@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple
 
 from exr_inspector.config_function import FunctionSettings
@@ -232,17 +233,20 @@ def _all(futures: Sequence[Future[list[Outcome]]]) -> Future[list[list[Outcome]]
     together: Future[list[list[Outcome]]] = Future()
     together.set_running_or_notify_cancel()
     lock, missing = threading.Lock(), len(futures)
+    results: list[list[Outcome]] = [[] for _ in futures]
 
-    def count(_done: Future[list[Outcome]]) -> None:
+    def keep(number: int, done: Future[list[Outcome]]) -> None:
         nonlocal missing
+        results[number] = done.result()
         with lock:
             missing -= 1
             is_last = not missing
         if is_last:
-            together.set_result([future.result() for future in futures])
+            together.set_result(results)
 
-    for future in futures:
-        future.add_done_callback(count)
+    # A future keeps its callbacks: one that knew the futures would keep their documents in a cycle.
+    for number, future in enumerate(futures):
+        future.add_done_callback(partial(keep, number))
     if not futures:
         together.set_result([])
     return together

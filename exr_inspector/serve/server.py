@@ -24,8 +24,8 @@ from exr_inspector.serve.protocol import bounded_protocol
 _MORE_CONNECTIONS = 64
 _KEEP_ALIVE_SECONDS = 30
 _BACKLOG = 1024
-# Documents stand in cycles with their futures: looked for less often, as a command does, they take 60 MB more.
-_GARBAGE_THRESHOLD = 1_000
+# Documents are many objects and no cycles: looking for those as often as Python does takes a tenth of the time.
+_GARBAGE_THRESHOLD = 100_000
 # Of the grace time, what is kept for the function's own end after the last answer.
 _LAST_SHARE = 0.2
 
