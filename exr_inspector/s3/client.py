@@ -122,6 +122,10 @@ class S3Client:
                 found = error.refusal
             except self._foreign as error:
                 found = refusal(error)
+            except BaseException as error:
+                if type(error).__name__ != "PanicException":  # has no module to import it from
+                    raise
+                raise _broken() from None
             pause_seconds = next(pauses, None)
             if not found.is_passing or pause_seconds is None or time.monotonic() + pause_seconds > end:
                 raise _raised(found)
@@ -132,6 +136,11 @@ class S3Client:
             yield from stream
         except self._foreign as error:
             raise refusal(error).error() from None
+
+
+def _broken() -> SourceError:
+    """Of what obstore takes for impossible: an endpoint's name that no resolver would have, for one."""
+    return SourceError(Problem("source_unsupported", "obstore cannot make this request: is S3_ENDPOINT right?"))
 
 
 def _interruptible(call: Callable[[], _T]) -> _T:
