@@ -109,20 +109,17 @@ def test_5_a_large_header() -> None:
     check(5, of_call(lambda: read_header(data, limits=Limits()._replace(max_header_bytes=300))))
 
 
-def test_10_permission(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_10_permission(tmp_path: Path) -> None:
     path = tmp_path / "a.exr"
-    path.write_bytes(b"")
-    path.chmod(0)
+    path.touch(0)
     user = os.geteuid()
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
-    if user == 0:
+    if user == 0:  # who may read anything
         os.seteuid(65534)
     try:
-        message = told(capsys, str(path))
+        message = of_call(lambda: open_source(str(path)))
     finally:
         os.seteuid(user)
-    check(10, message)
+    check(10, f"{path}: {message}")
 
 
 def test_11_a_file_that_gets_shorter(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from exr_inspector import doctor, inspect
+from exr_inspector import doctor, inspect, scan_readers
 from exr_inspector.catalog import Catalog
-from exr_inspector.errors import Problem
+from exr_inspector.errors import CODES, Problem
 from exr_inspector.settings import Secret
 from exr_inspector.stores import vast_store
 from exr_inspector.stores.base import StoreError, WriteResult, write_halving
@@ -95,6 +95,19 @@ def test_39_not_stored() -> None:
     check(39, stored[0]["errors"][0]["message"])
 
 
+@pytest.mark.skipif("source_reader_died" not in CODES, reason="not built yet")
+def test_38_a_reading_process_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dying() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    monkeypatch.setattr(scan_readers, "_start", dying)
+    task = scan_readers.Task([str(tmp_path / "a.exr")], "table", 1, as_tables=False)
+    with scan_readers.ReadingProcesses(1) as readers:
+        found: Any = readers.submit(task).result()
+    (path, message) = found[0].messages[0]
+    check(38, f"{path}: {message}")
+
+
 # ---- VAST DataBase
 
 
@@ -154,19 +167,22 @@ def test_55_a_cluster_that_is_not_safe(vast: VastServer, monkeypatch: pytest.Mon
     check(55, *findings(vast, schema="unsafe"))
 
 
-FAULTS = {
-    50: [("insert", "conflict")],
-    51: [("commit", "drop_after"), ("rollback", "drop_before"), ("begin", "drop_before")],
-    52: [("begin", "slow_down")],
-}
+FAULTS = [
+    (50, [("insert", "conflict")]),
+    (51, [("commit", "drop_after"), ("rollback", "drop_before"), ("begin", "drop_before")]),
+    (52, [("begin", "slow_down")]),
+    (52, [("begin", "bad_gateway")]),
+]
 
 
-@pytest.mark.parametrize("number", FAULTS)
-def test_faults_of_the_database(number: int, vast: VastServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("number", "faults"), FAULTS)
+def test_faults_of_the_database(
+    number: int, faults: list[tuple[str, str]], vast: VastServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(vast_store, "SINGLE_TRIES", 1)
     with VastStore(settings_of(vast, schema="faulty")) as store:
         try:
-            for op, kind in FAULTS[number]:
+            for op, kind in faults:
                 vast.faults.add(op=op, kind=kind, times=None, after=int(op == "begin" and number == 51))
             check(number, of_call(lambda: store.write_batch([document()])))
         finally:
