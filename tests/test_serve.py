@@ -195,6 +195,13 @@ def test_what_is_no_http(server: Serving, request_bytes: bytes) -> None:
     assert "Traceback" not in server.log
 
 
+def test_a_head_may_have_the_attributes_of_an_event(server: Serving) -> None:
+    """64 KiB, as the events' own limit says; uvicorn's would be 16."""
+    headers = {"ce-specversion": "1.0", "ce-id": "9", "ce-source": "s", "ce-type": "t"}
+    headers |= {f"ce-extension{number}": "a" * 3000 for number in range(10)}
+    assert server.post({"path": str(RGBA)}, **headers).status == 204
+
+
 def test_a_websocket_is_not_opened(server: Serving) -> None:
     upgrade = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:

@@ -1,4 +1,4 @@
-"""The HTTP contract: what is posted, what is answered. The table of routes is at the end."""
+"""The HTTP contract: what is posted, and what is answered."""
 
 from __future__ import annotations
 

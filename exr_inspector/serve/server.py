@@ -15,6 +15,7 @@ import uvicorn
 
 from exr_inspector.config_function import FunctionSettings
 from exr_inspector.dataengine.function import Function
+from exr_inspector.limits import MAX_EVENT_HEADER_CHARACTERS
 from exr_inspector.serve.application import Application
 from exr_inspector.serve.log import logger
 from exr_inspector.serve.metrics import Metrics
@@ -75,6 +76,7 @@ def _configuration(application: Application, settings: FunctionSettings) -> uvic
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        h11_max_incomplete_event_size=MAX_EVENT_HEADER_CHARACTERS,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.grace_seconds * (1 - _LAST_SHARE),  # type: ignore[arg-type]
     )
