@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("obstore")
 
@@ -245,6 +247,7 @@ def test_keys_are_passed_as_they_are(key: str, server: S3Server, client: S3Clien
         ("renders", "k" * 1025, "source_not_found"),
         ("renders", "a/../b.exr", "source_unsupported"),
         ("renders", "./b.exr", "source_unsupported"),
+        ("renders", "half \ud800 of a pair.exr", "source_not_found"),
         ("", "a.exr", "source_not_found"),
         ("..", "a.exr", "source_not_found"),
         ("a bucket", "a.exr", "source_not_found"),
@@ -257,6 +260,30 @@ def test_names_that_no_object_has(bucket: str, key: str, code: str, server: S3Se
     (error,) = inspect(client.source(bucket, key))["errors"]
     assert (error["code"], error["retryable"]) == (code, False)
     assert server.counts() == {}
+
+
+@pytest.mark.parametrize("version_id", ["", "two\nlines", "\ud800", "é"])
+def test_versions_that_no_object_has(version_id: str, server: S3Server, client: S3Client) -> None:
+    (error,) = inspect(client.source("renders", "a.exr", version_id=version_id))["errors"]
+    assert (error["code"], error["retryable"]) == ("source_not_found", False)
+    assert server.counts() == {}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    bucket=st.sampled_from(["renders", "renders", "x"]) | st.text(max_size=5),
+    key=st.text(st.characters(), max_size=20) | st.text("/.a%\\\0 ", max_size=8),
+    version_id=st.none() | st.text(max_size=5),
+)
+def test_names_of_any_kind(bucket: str, key: str, version_id: str | None, server: S3Server, client: S3Client) -> None:
+    """No exception, and no other object than the one that was asked for."""
+    document = inspect(client.source(bucket, key, version_id=version_id))
+    assert [error["code"] for error in document["errors"]] in (
+        [["source_not_found"], ["source_not_regular"], ["source_unsupported"], ["source_no_permission"]]
+    )
+    if server.asked and server.asked[-1].status:
+        assert (server.asked[-1].bucket, server.asked[-1].key) == (bucket, key)
+    server.asked.clear()
 
 
 # ---- Every chunk, where that is allowed ------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class S3Client:
         `count` is called at each request. Raises SourceError, Unsatisfiable, and Unranged if the server
         ignores ranges.
         """
-        store, path = self._stores.of_object(wanted.bucket, wanted.key)
+        store, path = self._stores.of_object(wanted)
         options = {**_options(wanted), "range": (start, end)}
 
         def once() -> tuple[bytes, ObjectState]:
@@ -84,7 +84,7 @@ class S3Client:
 
     def state(self, wanted: Wanted, count: Callable[[], None]) -> ObjectState:
         """What the object is, without its bytes: a HEAD, for empty objects only, of which no range can be had."""
-        store, path = self._stores.of_object(wanted.bucket, wanted.key)
+        store, path = self._stores.of_object(wanted)
         options = {**_options(wanted), "head": True}
 
         def once() -> ObjectState:
@@ -97,7 +97,7 @@ class S3Client:
         self, wanted: Wanted, piece_bytes: int, count: Callable[[], None]
     ) -> tuple[Iterator[bytes], ObjectState]:
         """The whole object in pieces of about that size, from a server that ignores ranges. Left off, no more comes."""
-        store, path = self._stores.of_object(wanted.bucket, wanted.key)
+        store, path = self._stores.of_object(wanted)
 
         def once() -> tuple[Iterator[bytes], ObjectState]:
             count()
