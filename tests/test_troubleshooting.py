@@ -28,7 +28,7 @@ from exr_inspector.normalizer import rebuild_header
 from exr_inspector.sources import open_source
 from tests.support.program_words import ROOT, is_said
 from tests.support.tenant import Tenant
-from tests.support.troubleshooting import CASES, COMING, FIXTURES, PAGE, Case, cases, check, errors_of, of_call, told
+from tests.support.troubleshooting import CASES, COMING, FIXTURES, PAGE, Case, cases, check, errors_of, of_call
 
 
 def of_json(message: str) -> list[str]:
@@ -116,10 +116,10 @@ def test_10_permission(tmp_path: Path) -> None:
     if user == 0:  # who may read anything
         os.seteuid(65534)
     try:
-        message = of_call(lambda: open_source(str(path)))
+        said = of_call(lambda: open_source(str(path)))
     finally:
         os.seteuid(user)
-    check(10, f"{path}: {message}")
+    check(10, said._replace(message=f"{path}: {said.message}"))
 
 
 def test_11_a_file_that_gets_shorter(tmp_path: Path) -> None:
@@ -206,33 +206,33 @@ def tenant(tmp_path: Path) -> Tenant:
     return made
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.splitlines()[-1]
 
 
 def test_80_to_83_before_anything_is_done(tenant: Tenant, tmp_path: Path) -> None:
     names = ("REGISTRY_NAME", "SOURCE_BUCKET")
     kept = {name: tenant.settings.pop(name) for name in names}
-    check(80, said(tenant.run("--dry-run")))
+    check(80, last_line(tenant.run("--dry-run")))
     tenant.settings |= kept
     for number, line in ((81, "VAST_DB_ENDPIONT=a\n"), (81, "export A=b\n"), (82, "A=b\r\n")):
         tenant.config.write_text(line, encoding="utf-8")
-        check(number, said(tenant.run_as_it_is("--dry-run")))
+        check(number, last_line(tenant.run_as_it_is("--dry-run")))
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in TOOLS:
         (tools / name).symlink_to(str(shutil.which(name)))
     for name in ("docker", "vastde"):
         (tenant.bin / name).unlink()
-    check(83, said(tenant.run(path=str(tools))))
+    check(83, last_line(tenant.run(path=str(tools))))
 
 
 def test_84_to_87_on_the_way(tenant: Tenant) -> None:
     check(85, next(line for line in tenant.run().stdout.splitlines() if line.startswith("VAST_DB_ENDPOINT: ")))
     tenant.failing("docker push")
-    check(87, said(tenant.run("--skip", "endpoints")))
+    check(87, last_line(tenant.run("--skip", "endpoints")))
     tenant.failing()
     done = tenant.run("--skip", "endpoints", "--skip", "function")
     check(86, next(line for line in done.stderr.splitlines() if "revision" in line))
     tenant.failing("vastde functions list")
-    check(84, said(tenant.run()))
+    check(84, last_line(tenant.run()))

@@ -24,7 +24,7 @@ from tests.loopback.s3_server import S3Server
 from tests.loopback.vast_server import VastServer
 from tests.support.functions import environment, event, exr
 from tests.support.serving import Serving, SinkServer
-from tests.support.troubleshooting import CASES, FIXTURES, check, errors_of, of_call, told
+from tests.support.troubleshooting import CASES, FIXTURES, Said, check, errors_of, of_call, told
 
 # ---- Objects
 
@@ -53,9 +53,9 @@ def test_faults_of_the_object_store(number: int, kind: str, s3: S3Server, client
     check_object(number, *errors_of(client.source("renders", "a.exr")))
 
 
-def check_object(number: int, *messages: str) -> None:
+def check_object(number: int, *messages: Said) -> None:
     """As `check`, behind the object's address, as the command line has it."""
-    check(number, *(f"s3://renders/a.exr: {message}" for message in messages))
+    check(number, *(each._replace(message=f"s3://renders/a.exr: {each.message}") for each in messages))
 
 
 def test_61_replaced_again_and_again(s3: S3Server, client: S3Client) -> None:
@@ -135,7 +135,8 @@ def test_71_76_the_handler(vast: VastServer, monkeypatch: pytest.MonkeyPatch, s3
         monkeypatch.setenv(name, value)
     function = Function(function_settings())
     function.close(0)
-    check(76, function.submit(event("a.exr")).result()[0].message)
+    (outcome,) = function.submit(event("a.exr")).result()
+    check(76, Said(outcome.message, str(outcome.code)))
     try:
         vast.faults.add(op="insert", kind="forbidden", table="files", times=None)
         check(71, of_call(lambda: dataengine.handler(None, event("a.exr"))))

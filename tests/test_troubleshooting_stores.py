@@ -33,14 +33,15 @@ from tests.loopback.vast_server import VastServer
 from tests.store_contract import document, documents
 from tests.support.functions import settings_of
 from tests.support.program_words import ROOT
-from tests.support.troubleshooting import FIXTURES, check, of_call, told
+from tests.support.troubleshooting import FIXTURES, Said, check, of_call, told
 
 # ---- The catalog
 
 
 def test_13_nan_in_a_table() -> None:
     tables = documents_to_tables([inspect(str(FIXTURES / "hand" / "special_floats.exr"))])
-    check(13, next(each["message"] for each in tables.problems[0] if each["attribute"] == "float_nan"))
+    (problem,) = (each for each in tables.problems[0] if each["attribute"] == "float_nan")
+    check(13, Said(problem["message"], problem["code"]))
 
 
 @pytest.fixture
@@ -92,7 +93,8 @@ def test_39_not_stored() -> None:
         return [WriteResult.of_written("id", inserted=True)]
 
     write_halving(write, [inspect(str(FIXTURES / "real" / "rich.exr"))])
-    check(39, stored[0]["errors"][0]["message"])
+    (problem,) = stored[0]["errors"]
+    check(39, Said(problem["message"], problem["code"]))
 
 
 @pytest.mark.skipif("source_reader_died" not in CODES, reason="not built yet")

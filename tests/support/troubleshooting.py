@@ -68,16 +68,25 @@ def plain(text: str) -> str:
     return re.sub(r"\d+(?:\.\d+)?", "0", text)
 
 
-def check(number: int, *messages: str) -> None:
-    """Each of the real messages stands on the page, under that number."""
+class Said(NamedTuple):
+    """A message and its code."""
+
+    message: str
+    code: str
+
+
+def check(number: int, *messages: str | Said) -> None:
+    """Each of the real messages stands on the page, under that number, and so does its code."""
     shown = [plain(line) for line in CASES[number].shown]
     assert messages
-    for message in messages:
+    for each in messages:
+        message, codes = (each, []) if isinstance(each, str) else (each.message, [each.code])
         assert plain(message) in shown
+        assert set(codes) <= set(CASES[number].codes)
 
 
-def errors_of(source: Any, **config: Any) -> list[str]:
-    return [error["message"] for error in inspect(source, config=config)["errors"]]
+def errors_of(source: Any, **config: Any) -> list[Said]:
+    return [Said(error["message"], error["code"]) for error in inspect(source, config=config)["errors"]]
 
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -86,7 +95,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().err.splitlines()[-1]
 
 
-def of_call(call: Callable[[], Any]) -> str:
+def of_call(call: Callable[[], Any]) -> Said:
     with pytest.raises(ExrError) as caught:
         call()
-    return str(caught.value)
+    return Said(str(caught.value), caught.value.code)
