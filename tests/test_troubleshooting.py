@@ -190,6 +190,12 @@ def test_events_that_are_refused(number: int, environment: dict[str, str], event
     check(number, of_call(lambda: [allowed(each, settings, is_served=True) for each in deliveries(event)]))
 
 
+def test_80_what_is_skipped() -> None:
+    context = {"specversion": "1.0", "id": "1", "source": "vastdata.com:trigger"}
+    event = {**context, "type": "vastdata.com:Element.ElementTagCreated", "elementpath": "renders/a.exr"}
+    check(80, *(str(each.reason) for each in deliveries(event)))
+
+
 # ---- deploy.sh
 
 # What deploy.sh needs and every system has.
@@ -210,12 +216,12 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.splitlines()[-1]
 
 
-def test_80_to_83_before_anything_is_done(tenant: Tenant, tmp_path: Path) -> None:
+def test_81_to_84_before_anything_is_done(tenant: Tenant, tmp_path: Path) -> None:
     names = ("REGISTRY_NAME", "SOURCE_BUCKET")
     kept = {name: tenant.settings.pop(name) for name in names}
-    check(80, last_line(tenant.run("--dry-run")))
+    check(81, last_line(tenant.run("--dry-run")))
     tenant.settings |= kept
-    for number, line in ((81, "VAST_DB_ENDPIONT=a\n"), (81, "export A=b\n"), (82, "A=b\r\n")):
+    for number, line in ((82, "VAST_DB_ENDPIONT=a\n"), (82, "export A=b\n"), (83, "A=b\r\n")):
         tenant.config.write_text(line, encoding="utf-8")
         check(number, last_line(tenant.run_as_it_is("--dry-run")))
     tools = tmp_path / "tools"
@@ -224,15 +230,15 @@ def test_80_to_83_before_anything_is_done(tenant: Tenant, tmp_path: Path) -> Non
         (tools / name).symlink_to(str(shutil.which(name)))
     for name in ("docker", "vastde"):
         (tenant.bin / name).unlink()
-    check(83, last_line(tenant.run(path=str(tools))))
+    check(84, last_line(tenant.run(path=str(tools))))
 
 
-def test_84_to_87_on_the_way(tenant: Tenant) -> None:
-    check(85, next(line for line in tenant.run().stdout.splitlines() if line.startswith("VAST_DB_ENDPOINT: ")))
+def test_85_to_88_on_the_way(tenant: Tenant) -> None:
+    check(86, next(line for line in tenant.run().stdout.splitlines() if line.startswith("VAST_DB_ENDPOINT: ")))
     tenant.failing("docker push")
-    check(87, last_line(tenant.run("--skip", "endpoints")))
+    check(88, last_line(tenant.run("--skip", "endpoints")))
     tenant.failing()
     done = tenant.run("--skip", "endpoints", "--skip", "function")
-    check(86, next(line for line in done.stderr.splitlines() if "revision" in line))
+    check(87, next(line for line in done.stderr.splitlines() if "revision" in line))
     tenant.failing("vastde functions list")
-    check(84, last_line(tenant.run()))
+    check(85, last_line(tenant.run()))
