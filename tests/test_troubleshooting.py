@@ -30,6 +30,8 @@ from tests.support.program_words import ROOT, is_said
 from tests.support.tenant import Tenant
 from tests.support.troubleshooting import CASES, COMING, FIXTURES, PAGE, Case, cases, check, errors_of, of_call
 
+_COMMAND = re.compile(r"(?:exr-inspector|docker|vastde|\./deploy\.sh|pip|python|find|curl) ")
+
 
 def of_json(message: str) -> list[str]:
     """The texts of an answer in JSON."""
@@ -54,6 +56,15 @@ def test_its_messages_are_the_programs(case: Case) -> None:
         pytest.skip("not built yet")
     messages = [text for message in case.messages for text in of_json(message)]
     assert messages
+    assert [message for message in messages if not is_said(message)] == []
+
+
+def test_messages_within_the_text_are_the_programs() -> None:
+    """A span of code with three words in small letters one after the other is a message, or a command."""
+    prose = re.sub(r"^```.*?^```$", "", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+    messages = [span for span in spans if re.search(r"\b[a-z]+ [a-z]+ [a-z]+\b", span) and not _COMMAND.match(span)]
+    assert len(messages) > 5
     assert [message for message in messages if not is_said(message)] == []
 
 
