@@ -361,6 +361,7 @@ def is_closed(connection: socket.socket) -> bool:
     [
         (("--port", "http"), {}, "a port is a number"),
         (("--port", "65536"), {}, "a port is a number"),
+        (("--host", ""), {}, "an address is needed"),
         ((), {"EXR_INSPECTOR_PORT": "x"}, "EXR_INSPECTOR_PORT"),
         ((), {"K_SINK": "ftp://a"}, "K_SINK"),
         ((), {"K_CE_OVERRIDES": "[]"}, "K_CE_OVERRIDES"),
@@ -395,6 +396,15 @@ def test_an_address_in_use_is_told() -> None:
         done = command("--port", str(port))
     assert done.returncode == 2
     assert f"port {port}: Address already in use" in done.stderr
+
+
+def test_it_listens_on_ipv6() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with Serving({}, ("--host", "::1", "--port", "0")) as server:
+        assert server.line("listening on (.*)")[1] == f"http://[::1]:{server.port}"
 
 
 def test_it_listens_on_the_loopback_address_unless_told_otherwise() -> None:
