@@ -113,7 +113,7 @@ class S3Client:
 
     def _tried(self, once: Callable[[], _T]) -> _T:
         """The answer to a request, asked for again as long as that makes sense and the time allows."""
-        end = time.monotonic() + self.timeout_seconds
+        end = time.monotonic() + self.timeout_seconds / 2  # what is begun before takes the other half at most
         pauses = _pauses()
         while True:
             try:
