@@ -203,7 +203,7 @@ def measure_faults(folder: str, keys: Sequence[str], stack: ExitStack) -> None:
         VastServer(buckets=[DATABASE], access_key=KEYS[0], secret_key=KEYS[1]) as vast,
         S3Server(buckets=[], directories={BUCKET: Path(folder)}, access_key=KEYS[0], secret_key=KEYS[1]) as s3,
     ):
-        variables = environment(s3.endpoint, vast.endpoint)
+        variables = environment(s3.endpoint, vast.endpoint, S3_TIMEOUT_SECONDS="2")
         delivering = Delivering(keys, seed=4)
         server = stack.enter_context(serving(variables))
         delivering.to(server)
@@ -224,7 +224,7 @@ def measure_faults(folder: str, keys: Sequence[str], stack: ExitStack) -> None:
 
 
 def plan_faults(s3: Any, vast: Any, keys: Sequence[str]) -> None:
-    """Faults that repetitions get over, and ten objects that none of a first delivery's eight requests can read."""
+    """Faults that repetitions get over, and ten objects that a first delivery cannot read."""
     for key in keys[:: len(keys) // 10]:
         s3.faults.add(op="get", kind="unavailable", times=8, key=key)
     for op, kind, share in (("get", "slow_down", 0.1), ("get", "drop", 0.05), ("get", "cut", 0.05)):
