@@ -8,7 +8,7 @@
 
 # ---- Dependencies: wheels only, compiled, then slimmed. Only the result is copied on. -----------------------------
 FROM python:3.12-slim-bookworm AS dependencies
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_ONLY_BINARY=:all:
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_ONLY_BINARY=:all: PIP_CACHE_DIR=/var/cache/pip
 RUN apt-get update && apt-get install -y --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
 RUN python -m venv --without-pip /opt/exr-inspector
 WORKDIR /build
@@ -19,7 +19,7 @@ RUN touch constraints.txt
 RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
         extras = [project['optional-dependencies'][name] for name in ('vast', 's3', 'serve')]; \
         print(*project['dependencies'], *sum(extras, []), sep='\n')" > requirements.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip --python /opt/exr-inspector/bin/python install --no-compile -r requirements.txt -c constraints.txt
 # An extra that vastdb asks pyiceberg for: hashes of partitioned tables, which the store refuses. 40 MB.
 RUN pip --python /opt/exr-inspector/bin/python uninstall --yes pyiceberg-core \
@@ -37,8 +37,8 @@ RUN cd pyarrow && rm _flight.* flight.py libarrow_flight.* libarrow_python_fligh
 # (it needs thrift, which is not installed).
 RUN find ibis/backends -mindepth 1 -maxdepth 1 -type d ! -name sql -exec rm -r {} + && rm -r hive_metastore
 RUN find . -name '*.so*' -type f -exec strip --strip-unneeded {} +
-# Byte code that is never compared with its source, also of the standard library: the base image has none, and a user who
-# may not write would compile again at every start.
+# Byte code that is never compared with its source, also of the standard library: the base image has none, and a user
+# who may not write would compile again at every start.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash . && rm -rf /opt/exr-inspector/include
 WORKDIR /usr/local/lib/python3.12
 RUN python -m compileall -q -j 0 -f --invalidation-mode unchecked-hash \
@@ -51,12 +51,12 @@ FROM dependencies AS program
 WORKDIR /build
 COPY README.md LICENSE ./
 COPY exr_inspector ./exr_inspector
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip --python /opt/exr-inspector/bin/python install --no-compile --no-deps --prefix /opt/program . \
  && python -m compileall -q --invalidation-mode unchecked-hash /opt/program
 RUN cp -a /opt/program/. /opt/exr-inspector/ && pip --python /opt/exr-inspector/bin/python check
 RUN cd / && PATH=/opt/exr-inspector/bin:$PATH \
-    python -c "import cloudevents, numpy, obstore.store, prometheus_client, pyarrow.dataset, starlette, uvicorn, vastdb" \
+    python -c "import cloudevents, obstore.store, prometheus_client, vastdb, exr_inspector.serve.server" \
  && /opt/exr-inspector/bin/exr-inspector schema > /dev/null
 
 # ---- The image ----------------------------------------------------------------------------------------------------

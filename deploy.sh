@@ -27,7 +27,9 @@ readonly STEPS=(build push function trigger pipeline doctor smoke)
 readonly REQUIRED=(REGISTRY_HOST REGISTRY_NAME SOURCE_BUCKET KUBERNETES_CLUSTER_VRN
     VAST_DB_ENDPOINT VAST_DB_ACCESS_KEY VAST_DB_SECRET_KEY VAST_DB_BUCKET S3_ENDPOINT)
 readonly OF_DEPLOY=(REGISTRY_HOST REGISTRY_NAME IMAGE_REPOSITORY IMAGE_TAG FUNCTION_NAME FUNCTION_REVISION TRIGGER_NAME
-    SOURCE_BUCKET NAME_PREFIX BROKER_NAME BROKER_TYPE TOPIC_NAME PIPELINE_NAME KUBERNETES_CLUSTER_VRN NAMESPACE SECRET_NAME)
+    SOURCE_BUCKET NAME_PREFIX BROKER_NAME BROKER_TYPE TOPIC_NAME PIPELINE_NAME KUBERNETES_CLUSTER_VRN NAMESPACE
+    SECRET_NAME FUNCTION_MIN_CPU FUNCTION_MAX_CPU FUNCTION_MIN_MEMORY FUNCTION_MAX_MEMORY FUNCTION_MIN_CONCURRENCY
+    FUNCTION_MAX_CONCURRENCY FUNCTION_TIMEOUT)
 readonly SECRETS=(VAST_DB_ACCESS_KEY VAST_DB_SECRET_KEY S3_ACCESS_KEY S3_SECRET_KEY)
 # The function's own settings: docs/configuration.md. They become the pipeline's environment variables.
 readonly OF_FUNCTION=(VAST_DB_ENDPOINT VAST_DB_BUCKET VAST_DB_SCHEMA VAST_DB_REGION VAST_DB_TIMEOUT_SECONDS
@@ -107,11 +109,14 @@ hide_secrets() {
         escaped=${value//\\/\\\\} escaped=${escaped//\"/\\\"}
         hidden+=("$escaped" "$value")
     done
+    ((${#hidden[@]})) || return 0
+    # The longest first: one may be a part of another.
+    mapfile -t hidden < <(printf '%s\n' "${hidden[@]}" | awk '{ print length, $0 }' | sort -rn | cut -d ' ' -f 2-)
 }
 
 check_config() {
     local name missing=() keys=(S3_ACCESS_KEY S3_SECRET_KEY)
-    [[ -z ${setting[S3_ANONYMOUS]-} ]] || keys=()
+    [[ ! ${setting[S3_ANONYMOUS]-} =~ ^(1|true|yes|on)$ ]] || keys=()
     for name in "${REQUIRED[@]}" ${keys[@]+"${keys[@]}"}; do [[ -n ${setting[$name]-} ]] || missing+=("$name"); done
     ((${#missing[@]} == 0)) || die "$config: missing: ${missing[*]}"
     if [[ -n $(find -L "$config" -perm -o+r) ]]; then
@@ -126,7 +131,9 @@ check_config() {
     require IMAGE_TAG '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$' 'letters, digits, dots and dashes'
     require SOURCE_BUCKET '^[A-Za-z0-9][A-Za-z0-9._-]*$' "a bucket's name"
     [[ -z ${setting[FUNCTION_REVISION]-} ]] || require FUNCTION_REVISION '^[1-9][0-9]*$' 'a number'
-    for name in VAST_DB_ENDPOINT S3_ENDPOINT; do require "$name" '^https?://[^/@[:space:]]+/?$' 'http[s]://host[:port]'; done
+    for name in VAST_DB_ENDPOINT S3_ENDPOINT; do
+        require "$name" '^https?://[^/@[:space:]]+/?$' 'http[s]://host[:port]'
+    done
 }
 
 require() { [[ ${setting[$1]} =~ $2 ]] || die "$config: $1 must be $3"; }
@@ -138,8 +145,9 @@ defaults() {
     version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$top/exr_inspector/version.py")
     : "${setting[IMAGE_REPOSITORY]:=exr-inspector}" "${setting[IMAGE_TAG]:=${version:-0}-${digest:0:12}}"
     : "${setting[FUNCTION_NAME]:=exr-inspector}" "${setting[NAMESPACE]:=default}"
-    : "${setting[TRIGGER_NAME]:=${setting[FUNCTION_NAME]}-trigger}" "${setting[SECRET_NAME]:=${setting[FUNCTION_NAME]}-secret}"
+    : "${setting[TRIGGER_NAME]:=${setting[FUNCTION_NAME]}-trigger}"
     : "${setting[PIPELINE_NAME]:=${setting[FUNCTION_NAME]}-pipeline}"
+    : "${setting[SECRET_NAME]:=${setting[FUNCTION_NAME]}-secret}"
     image=${setting[REGISTRY_HOST]}/${setting[IMAGE_REPOSITORY]}:${setting[IMAGE_TAG]}
     fingerprint=$({ printf '%s\n' "$digest"; cat "$config"; } | digest_of_input)
 }
@@ -147,12 +155,12 @@ defaults() {
 digest_of_input() { if command -v sha256sum > /dev/null; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1; }
 
 sources_digest() {
-    (
-        cd "$top"
-        shopt -s nullglob
-        find Dockerfile .dockerignore pyproject.toml README.md LICENSE constraints.tx[t] exr_inspector -type f \
-            ! -name '*.py[co]' -print0 | LC_ALL=C sort -z | xargs -0 cat | digest_of_input
-    )
+    local files
+    cd "$top"
+    mapfile -d '' -t files < <(find Dockerfile .dockerignore pyproject.toml README.md LICENSE exr_inspector -type f \
+        ! -name '*.py[co]' -print0 | LC_ALL=C sort -z)
+    [[ ! -f constraints.txt ]] || files+=(constraints.txt)
+    { printf '%s\0' "${files[@]}"; cat "${files[@]}"; } | digest_of_input
 }
 
 check_tools() {
@@ -196,15 +204,23 @@ function, trigger, secret = deploy["FUNCTION_NAME"], deploy["TRIGGER_NAME"], dep
 link = {"source": [trigger], "destination": [function]}
 if deploy.get("BROKER_NAME") and deploy.get("TOPIC_NAME"):
     link["topic"] = "vast:dataengine:topics:" + deploy["BROKER_NAME"] + "/" + deploy["TOPIC_NAME"]
+deployment = {
+    "name": function,
+    "function_vrn": "vast:dataengine:functions:" + function,
+    "revision": int(deploy["REVISION"]),
+}
+wanted = [one + "_" + of for of in ("cpu", "memory", "concurrency") for one in ("min", "max")] + ["timeout"]
+values = {name: deploy.get("FUNCTION_" + name.upper(), "") for name in wanted}
+resources = {name: int(value) if value.isdigit() else value for name, value in values.items() if value}
+if resources:
+    deployment["resources"] = resources
 manifest = {
     "config": {
         "environment_variables": [{"name": name, "value": value} for name, value in kinds["plain"].items()],
         "secrets": [secret],
     },
     "triggers": [{"name": trigger, "vrn": "vast:dataengine:triggers:" + trigger}],
-    "function_deployments": [
-        {"name": function, "function_vrn": "vast:dataengine:functions:" + function, "revision": int(deploy["REVISION"])}
-    ],
+    "function_deployments": [deployment],
     "links": [link],
 }
 pipeline = {"name": deploy["PIPELINE_NAME"], **place, "manifest": manifest}
@@ -248,7 +264,8 @@ check_endpoints() {
     shown vastde functions list
     say '+ an HTTP request to VAST_DB_ENDPOINT and S3_ENDPOINT'
     [[ -z $is_dry ]] || return 0
-    ask vastde functions list > /dev/null || die "vastde cannot list functions: is it set up (vastde config init)? See $log"
+    ask vastde functions list > /dev/null ||
+        die "vastde cannot list functions: is it set up (vastde config init)? See $log"
     printf '%s=%s\n' VAST_DB_ENDPOINT "${setting[VAST_DB_ENDPOINT]}" S3_ENDPOINT "${setting[S3_ENDPOINT]}" |
         python3 -c "$ASK_ENDPOINTS" | masked | tee -a "$log"
 }
@@ -294,7 +311,8 @@ step_function() {
 # The revision that the pipeline is to run; nothing if there is none yet.
 revision() {
     if [[ -n ${setting[FUNCTION_REVISION]-} ]]; then echo "${setting[FUNCTION_REVISION]}"; return; fi
-    ask vastde functions get "${setting[FUNCTION_NAME]}" --with-revisions --output json > "$work/function.json" || return 0
+    ask vastde functions get "${setting[FUNCTION_NAME]}" --with-revisions --output json > "$work/function.json" ||
+        return 0
     ask python3 -c "$FIND_REVISION" "${setting[IMAGE_TAG]}" < "$work/function.json"
 }
 
@@ -319,13 +337,15 @@ with_option() {
 }
 
 step_pipeline() {
-    local name=${setting[PIPELINE_NAME]} create update number files=(--config "$work/pipeline.json" --secret-file "$work/secret.json")
+    local name=${setting[PIPELINE_NAME]} create update number files
+    files=(--config "$work/pipeline.json" --secret-file "$work/secret.json")
     create=(vastde pipelines create --name "$name" "${files[@]}")
     update=(vastde pipelines update "$name" "${files[@]}")
     if [[ -z $is_dry ]]; then
         number=$(revision) || number=''
-        [[ -n $number ]] || die "no published revision of ${setting[FUNCTION_NAME]} has the tag ${setting[IMAGE_TAG]}; if" \
-            "vastde functions get --with-revisions shows one, name it as FUNCTION_REVISION in $config"
+        [[ -n $number ]] || die "no published revision of ${setting[FUNCTION_NAME]} has the tag" \
+            "${setting[IMAGE_TAG]}; if vastde functions get --with-revisions shows one, name it as" \
+            "FUNCTION_REVISION in $config"
         values "$number" | ask python3 -c "$WRITE_PIPELINE" "$work/pipeline.json" "$work/secret.json"
     fi
     create_or_update pipelines "$name"
@@ -334,18 +354,23 @@ step_pipeline() {
 
 # Every setting, one a line, with its kind. Secrets go this way only: from bash's memory into a pipe.
 values() {
-    local name
     printf 'deploy:REVISION=%s\n' "$1"
-    for name in "${OF_DEPLOY[@]}"; do printf 'deploy:%s=%s\n' "$name" "${setting[$name]-}"; done
-    for name in "${OF_FUNCTION[@]}"; do [[ -z ${setting[$name]-} ]] || printf 'plain:%s=%s\n' "$name" "${setting[$name]}"; done
-    for name in "${SECRETS[@]}"; do [[ -z ${setting[$name]-} ]] || printf 'secret:%s=%s\n' "$name" "${setting[$name]}"; done
+    values_of deploy "${OF_DEPLOY[@]}"
+    values_of plain "${OF_FUNCTION[@]}"
+    values_of secret "${SECRETS[@]}"
+}
+
+values_of() {
+    local kind=$1 name
+    shift
+    for name; do [[ -z ${setting[$name]-} ]] || printf '%s:%s=%s\n' "$kind" "$name" "${setting[$name]}"; done
 }
 
 step_doctor() { run docker run --rm --env-file "$config" "$image" doctor --create; }
 
 step_smoke() {
     local file=$top/fixtures/real/rich.exr
-    shown docker run --rm --interactive "$image" inspect --compact - "< $file"
+    say "+ docker run --rm --interactive $image inspect --compact - < $file"
     if [[ -z $is_dry ]]; then
         docker run --rm --interactive "$image" inspect --compact - < "$file" 2> >(masked >> "$log") |
             python3 -c 'import json, sys; print("read:", json.load(sys.stdin)["integrity"]["status"])' | tee -a "$log"
@@ -397,7 +422,8 @@ finish() {
     fi
     [[ -z $work ]] || rm -rf "$work"
     if ((status != 0)) && [[ -n $step ]]; then
-        printf 'deploy.sh: stopped in the step "%s"; run it again to go on there. What was said: %s\n' "$step" "$log" >&2
+        printf 'deploy.sh: stopped in the step "%s"; run it again to go on there. What was said: %s\n' \
+            "$step" "$log" >&2
     fi
     exit "$status"
 }
@@ -437,5 +463,5 @@ main() {
     [[ -n $is_dry ]] || what_next
 }
 
-((BASH_VERSINFO[0] >= 4)) || { echo 'deploy.sh: bash 4 or newer is needed' >&2; exit 1; }
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || { echo 'deploy.sh: bash 4.4 or newer is needed' >&2; exit 1; }
 main "$@"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import json
 import os
 import pstats
@@ -54,7 +55,7 @@ class Sizes(NamedTuple):
     hostile: int = 10_000
 
 
-QUICK = Sizes(files=300, alone=20, faulty=60, hostile=200)
+QUICK = Sizes(files=100, alone=10, faulty=40, hostile=100)
 
 
 @contextmanager
@@ -63,6 +64,7 @@ def configured(variables: dict[str, str], context: Any, **others: str) -> Iterat
     for name in [name for name in os.environ if name.startswith(parts.VARIABLES)]:
         del os.environ[name]
     os.environ.update({name: value for name, value in variables.items() if name.startswith(parts.VARIABLES)} | others)
+    gc.set_threshold(100_000)  # as main.py has it
     dataengine.init(context)
     function = dataengine._HOLDER.function  # noqa: SLF001 - to see when it is ready
     assert function is not None  # noqa: S101 - it was made above

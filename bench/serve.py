@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,22 +56,23 @@ class Sizes(NamedTuple):
     starts: int = 5
     files: int = 5_000
     alone: int = 300
+    small: int = 2_000
     faulty: int = 2_000
     mutated: int = 10_000
 
 
-QUICK = Sizes(starts=1, files=150, alone=10, faulty=60, mutated=100)
+QUICK = Sizes(starts=1, files=150, alone=10, small=150, faulty=60, mutated=100)
 
 
-def corpus(folder: str, count: int) -> list[str]:
+def corpus(folder: str, count: int, make: Callable[[str, int], None] = exr_files.rich, show: str = "show") -> list[str]:
     """Keys of so many objects: frames of a renderer's file with 60 attributes and 80 channels, in a few shots."""
     for frame in range(_KINDS):
-        exr_files.rich(os.path.join(folder, f"kind{frame}"), exr_files.FIRST_FRAME + frame)
+        make(os.path.join(folder, f"{show}{frame}"), exr_files.FIRST_FRAME + frame)
     keys = []
     for number in range(count):
-        key = f"show/shot{number // 500:03}/beauty.{number % 500:04}.exr"
+        key = f"{show}/shot{number // 500:03}/beauty.{number % 500:04}.exr"
         os.makedirs(os.path.join(folder, os.path.dirname(key)), exist_ok=True)
-        os.link(os.path.join(folder, f"kind{number % _KINDS}"), os.path.join(folder, key))
+        os.link(os.path.join(folder, f"{show}{number % _KINDS}"), os.path.join(folder, key))
         keys.append(key)
     return keys
 
@@ -86,6 +87,18 @@ def measure_start(variables: dict[str, str], starts: int) -> None:
             seconds.append(server.ready_seconds)
             server.end(signal.SIGTERM)
     print(f"| start to ready, VAST configured, median of {starts} | {sorted(seconds)[starts // 2]:.2f} s | ≤ 2 s |")
+
+
+def measure_small(variables: dict[str, str], keys: Sequence[str]) -> None:
+    """The same with headers of eight attributes and four channels: what a file costs beside its rows."""
+    with serving(variables) as server:
+        work = batches([event(key, f"small-{key}") for key in keys], BATCH_FILES)
+        post_all(server, work[:2], AT_ONCE)
+        before = cpu_seconds(server.process.pid)
+        seconds, _ = post_all(server, work[2:], AT_ONCE)
+        spent = cpu_seconds(server.process.pid) - before
+    rate = (len(keys) - 2 * BATCH_FILES) / seconds
+    print(f"| {len(keys)} events of small headers | {rate:.0f} files/s, {rate * seconds / spent:.0f} a CPU second | |")
 
 
 def measure_speed(variables: dict[str, str], pids: dict[str, int], keys: Sequence[str], sizes: Sizes) -> None:
@@ -190,11 +203,11 @@ def measure_faults(folder: str, keys: Sequence[str], stack: ExitStack) -> None:
         VastServer(buckets=[DATABASE], access_key=KEYS[0], secret_key=KEYS[1]) as vast,
         S3Server(buckets=[], directories={BUCKET: Path(folder)}, access_key=KEYS[0], secret_key=KEYS[1]) as s3,
     ):
-        variables = environment(s3.endpoint, vast.endpoint)
+        variables = environment(s3.endpoint, vast.endpoint, S3_TIMEOUT_SECONDS="2")
         delivering = Delivering(keys, seed=4)
         server = stack.enter_context(serving(variables))
         delivering.to(server)
-        plan_faults(s3, vast)
+        plan_faults(s3, vast, keys)
         threads = [threading.Thread(target=delivering.run) for _ in range(AT_ONCE)]
         for thread in threads:
             thread.start()
@@ -210,7 +223,10 @@ def measure_faults(folder: str, keys: Sequence[str], stack: ExitStack) -> None:
         tell_faults(vast, delivering, keys, ends)
 
 
-def plan_faults(s3: Any, vast: Any) -> None:
+def plan_faults(s3: Any, vast: Any, keys: Sequence[str]) -> None:
+    """Faults that repetitions get over, and ten objects that a first delivery cannot read."""
+    for key in keys[:: len(keys) // 10]:
+        s3.faults.add(op="get", kind="unavailable", times=8, key=key)
     for op, kind, share in (("get", "slow_down", 0.1), ("get", "drop", 0.05), ("get", "cut", 0.05)):
         s3.faults.add(op=op, kind=kind, times=None, probability=share, seed=len(kind))
     for op, kind, share in (
@@ -313,6 +329,7 @@ def main() -> int:
             measure_start(variables, sizes.starts)
         if "speed" in wanted:
             measure_speed(variables, {"S3 server": s3_pid, "VAST server": vast_pid}, keys[: sizes.files], sizes)
+            measure_small(variables, corpus(folder, sizes.small, exr_files.minimal, "small"))
         if "faults" in wanted:
             measure_faults(folder, keys[: sizes.faulty], stack)
         if "mutated" in wanted:

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from exr_inspector.errors import ExrError, Problem
 
-# A name or an address; of IPv6 without its brackets.
-_HOST = re.compile(r"[A-Za-z0-9._:%-]+\Z")
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
+# Written as numbers: an address, and clients disagree on any that is not in its usual form.
+_NUMBERS = re.compile(r"(.*\.)?(0[xX][0-9A-Fa-f]*|[0-9]+)\.?\Z")
 
 
 class SettingsError(ExrError):
@@ -63,7 +64,7 @@ def endpoint_of(text: str, name: str, words: str, *, code: str) -> str:
     """
     try:
         url = urlsplit(text)
-        is_right = url.scheme in ("http", "https") and bool(_HOST.match(url.hostname or "")) and url.port != 0
+        is_right = url.scheme in ("http", "https") and _is_host(url.hostname or "") and url.port != 0
     except ValueError:
         is_right = False
     if not is_right:
@@ -71,6 +72,17 @@ def endpoint_of(text: str, name: str, words: str, *, code: str) -> str:
     if url.username is not None or url.path not in ("", "/") or url.query or url.fragment:
         raise wrong(f"{name} in {words} must have nothing but scheme, host and port", code=code)
     return text.rstrip("/")
+
+
+def _is_host(host: str) -> bool:
+    if ":" not in host and not _NUMBERS.match(host):
+        return bool(_HOST_NAME.match(host))
+    from ipaddress import ip_address  # noqa: PLC0415 - most endpoints are names
+
+    try:
+        return "%" not in host and bool(ip_address(host))
+    except ValueError:
+        return False
 
 
 def number_of(values: Mapping[str, Any], name: str, default: float, largest: float, *, code: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import threading
@@ -18,9 +19,11 @@ pytest.importorskip("vastdb")
 from exr_inspector import app
 from exr_inspector.config_function import FunctionSettings
 from exr_inspector.config_vast import VastSettings
-from exr_inspector.dataengine import databases, flow, reading, remembered
+from exr_inspector.dataengine import databases, flow, log_lines, reading, remembered, writing
+from exr_inspector.dataengine import function as function_module
 from exr_inspector.dataengine.databases import DOWN, OPEN, STARTING, Databases, Pace
 from exr_inspector.dataengine.function import Function, Outcome
+from exr_inspector.dataengine.outcomes import failed
 from exr_inspector.dataengine.reading import LIMITS, LONG_HEADER_BYTES, weight_bytes
 from exr_inspector.errors import ExrError, Problem
 from exr_inspector.events import Delivery
@@ -29,6 +32,7 @@ from exr_inspector.stores import vast_store
 from exr_inspector.stores.base import StoreError
 from exr_inspector.stores.migrations import OLDEST_VERSION, migrate
 from exr_inspector.stores.vast_store import VastStore
+from exr_inspector.tables import documents_to_tables
 from tests.loopback import vast_api
 from tests.loopback.vast_client import connect
 from tests.loopback.vast_server import DEFAULT_KEYS, VastServer
@@ -238,12 +242,56 @@ def test_an_error_that_nobody_knows_ends_no_thread(
         while_writing = outcome_of(function, asks(folder, 1))
         broken.setattr(reading, "inspect", break_down)
         while_reading = outcome_of(function, asks(folder, 2))
-    assert (while_writing.code, while_writing.is_retryable) == ("function_failed", True)
+    assert (while_writing.code, while_writing.is_retryable) == ("store_failed", True)
+    assert while_writing.message == "ZeroDivisionError while writing"
     assert (while_reading.code, while_reading.is_retryable) == ("function_failed", False)
     told = "\n".join(lines.texts)
     assert "secret" not in told
     assert "test_dataengine_function.py" in told  # where it was
     assert [outcome_of(function, asks(folder, number)).status for number in (1, 2)] == ["stored", "stored"]
+
+
+def test_a_document_that_brings_the_program_down_blocks_no_other(
+    make: Make, vast: VastServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No such document is known; the table builder is made to fail at one."""
+
+    def fail_at_seven(documents: Any, **options: Any) -> Any:
+        if any(each["file"]["path"].endswith("/7.exr") and each["parts"] for each in documents):
+            raise RecursionError
+        return documents_to_tables(documents, **options)
+
+    monkeypatch.setattr(vast_store, "documents_to_tables", fail_at_seven)
+    function = ready(make(vast))
+    outcomes = outcomes_of(function, *(asks(folder, number, str(number)) for number in range(20)))
+    assert [outcome.status for outcome in outcomes] == ["stored"] * 7 + ["failed"] + ["stored"] * 12
+    assert (outcomes[7].code, outcomes[7].is_retryable) == ("not_stored", False)
+    assert len(rows(vast)) == 20
+    until(lambda: function.is_ready)
+
+
+def test_a_region_alone_is_no_database(make: Make, vast: VastServer, folder: Path) -> None:
+    function = ready(make(vast))
+    with vast.counting() as requests:
+        outcome = outcome_of(function, {**asks(folder, 1), "vastdb_region": "north"})
+    assert outcome.status == "stored"
+    assert requests["version"] == 0  # the session that is open
+
+
+def test_what_was_committed_to_tables_that_are_gone_is_written_again(
+    make: Make, vast: VastServer, folder: Path
+) -> None:
+    function = ready(make(vast))
+    outcome_of(function, asks(folder, 1, "1"))
+    with connect(vast).transaction() as tx:
+        schema = tx.bucket(parts.DATABASE).schema(parts.SCHEMA)
+        for table in schema.tables():
+            table.drop()
+    failed = outcome_of(function, asks(folder, 2, "2"))
+    assert (failed.code, failed.is_retryable) == ("store_schema", True)
+    until(lambda: function.is_ready)
+    assert outcome_of(function, asks(folder, 1, "1")).status == "stored"
+    assert stored_paths(vast) == [str(folder / "1.exr")]
 
 
 # ---- How much is in flight ---------------------------------------------------------------------------------
@@ -352,6 +400,17 @@ def test_heavy_documents_are_few_at_a_time(
     assert len(rows(vast)) == 20
 
 
+def test_heavy_documents_are_not_one_transaction(
+    make: Make, vast: VastServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "MAX_BATCH_BYTES", 3 * weight_bytes(app.inspect(folder / "0.exr")))
+    function = ready(make(vast))
+    with vast.counting() as requests:
+        outcomes = outcomes_of(function, *(asks(folder, number) for number in range(9)))
+    assert [outcome.status for outcome in outcomes] == ["stored"] * 9
+    assert requests["commit"] == 3
+
+
 def test_a_document_that_is_too_heavy_is_not_returned_whole(
     make: Make, vast: VastServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -445,11 +504,52 @@ def test_the_observer_hears_of_each_file_once(make: Make, vast: VastServer, fold
     assert [outcome.bytes_read > 0 for outcome in outcomes] == [True] * 20 + [False] * 2
 
 
+def test_a_line_of_a_hostile_path() -> None:
+    path = '/a\n\x1b[31m\x7f\u202e\u2028\udc80"' + "x" * 5000
+    outcome = failed(Delivery("file", path=path), Problem("store_failed", path), is_retryable=True)
+    text = log_lines.line(outcome)
+    assert text.isascii()
+    assert text.isprintable()
+    assert len(text) < 1500
+    assert json.loads(text)["path"] == path[:500] + "..."
+
+
 def test_cancelling_changes_nothing(make: Make, vast: VastServer, folder: Path) -> None:
     function = ready(make(vast))
     future = function.submit(asks(folder, 0))
     assert not future.cancel()
     assert future.result(30)[0].status == "stored"
+
+
+def test_what_is_opened_is_checked_and_not_only_what_was_asked_for(
+    make: Make,
+    vast: VastServer,
+    folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As if the path had become a link after it was looked at."""
+    outside = tmp_path_factory.mktemp("outside") / "a.exr"
+    outside.write_bytes(exr("outside"))
+    (folder / "link.exr").symlink_to(outside)
+    monkeypatch.setattr(function_module, "allowed", lambda delivery, *_settings, **_options: delivery)
+    outcome = outcome_of(ready(make(vast)), asks(folder, "link"))
+    assert (outcome.status, outcome.code, outcome.document) == ("failed", "event_refused", None)
+    assert rows(vast) == []
+
+
+def test_an_events_database_that_does_not_answer_holds_up_nobody(make: Make, vast: VastServer, folder: Path) -> None:
+    function = ready(make(vast))
+    with VastServer(buckets=[parts.DATABASE]) as slow:
+        slow.faults.add(op="version", kind="slow", times=None, seconds=60)
+        keys = {"vastdb_access_key": slow.access_key, "vastdb_secret_key": slow.secret_key}
+        held = function.submit({**asks(folder, 1), "vastdb_endpoint": slow.endpoint, **keys})
+        until(lambda: slow.counts().get("version", 0) > 0)
+        assert [outcome.status for outcome in outcomes_of(function, *(asks(folder, n) for n in range(5)))] == [
+            "stored"
+        ] * 5
+        assert not held.done()
+    assert held.result(60)[0].is_retryable
 
 
 # ---- Databases of events, and the pace ---------------------------------------------------------------------

@@ -22,7 +22,22 @@ import pytest
 from exr_inspector import config_function, config_s3
 from tests.support.tenant import ROOT, SECRETS, Tenant, short
 
-TOOLS = ("bash", "cat", "cut", "date", "dirname", "find", "mktemp", "rm", "sed", "sha256sum", "sort", "tee", "xargs")
+TOOLS = (
+    "awk",
+    "bash",
+    "cat",
+    "cut",
+    "date",
+    "dirname",
+    "find",
+    "mktemp",
+    "rm",
+    "sed",
+    "sha256sum",
+    "sort",
+    "tee",
+    "xargs",
+)
 STEPS = ("build", "push", "function", "trigger", "pipeline", "doctor", "smoke")
 
 
@@ -170,6 +185,14 @@ def test_what_is_there_is_updated(deployed: Tenant) -> None:
     ]
     (pipeline,) = [each for each in deployed.calls if each["line"].startswith("vastde pipelines update")]
     assert json.loads(pipeline["received"]["--config"])["manifest"]["function_deployments"][0]["revision"] == 2
+
+
+def test_what_a_container_may_take_can_be_said(tenant: Tenant) -> None:
+    tenant.settings |= {"FUNCTION_MAX_MEMORY": "1024Mi", "FUNCTION_MAX_CONCURRENCY": "10", "FUNCTION_REVISION": "1"}
+    assert tenant.run("--skip", "build", "--skip", "push", "--skip", "smoke").returncode == 0
+    (pipeline,) = [each for each in tenant.calls if each["line"].startswith("vastde pipelines create")]
+    (deployment,) = json.loads(pipeline["received"]["--config"])["manifest"]["function_deployments"]
+    assert deployment["resources"] == {"max_memory": "1024Mi", "max_concurrency": 10}
 
 
 def test_a_tag_that_has_a_revision_gets_no_second_one(deployed: Tenant) -> None:
@@ -342,6 +365,7 @@ def test_secrets_in_what_a_tool_says_are_struck_out(tenant: Tenant, command: str
     for value in SECRETS.values():
         assert value not in shown
         assert json.dumps(value, ensure_ascii=False)[1:-1] not in shown
+    assert "$HOME" not in shown  # of a secret that another one begins
 
 
 # ---- Checks before anything is done ------------------------------------------------------------------------

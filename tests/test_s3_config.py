@@ -55,6 +55,26 @@ def test_nothing_is_set(given: Mapping[str, str]) -> None:
     assert s3_settings(given) is None
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "s3", "vip.cluster-1.example.com", "10.example", "a_b"])
+def test_endpoints_are_names_and_addresses(host: str) -> None:
+    for endpoint in (f"http://{host}", f"https://{host}:9000"):
+        found = s3_settings({**SET, "S3_ENDPOINT": endpoint})
+        assert found is not None
+        assert found.endpoint == endpoint
+
+
+def test_an_endpoint_at_which_obstore_panics(capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("obstore")
+    from exr_inspector import inspect  # noqa: PLC0415 - with obstore only
+    from exr_inspector.s3 import S3Client  # noqa: PLC0415
+
+    settings = s3_settings({**SET, "S3_ENDPOINT": "http://xn--a"})
+    assert settings is not None
+    (error,) = inspect(S3Client(settings).source("bucket", "key.exr"))["errors"]
+    assert (error["code"], error["retryable"]) == ("source_unsupported", False)
+    assert "xn--a" not in capfd.readouterr().err  # what it says of it
+
+
 def test_without_signatures() -> None:
     found = s3_settings({"S3_ENDPOINT": "http://public", "S3_ANONYMOUS": "1"})
     assert found is not None
@@ -76,6 +96,11 @@ def test_without_signatures() -> None:
         ({**SET, "S3_ENDPOINT": "http://me:hidden@host"}, "nothing but scheme, host and port"),
         ({**SET, "S3_ENDPOINT": "http://host/bucket"}, "nothing but scheme, host and port"),
         ({**SET, "S3_ENDPOINT": "http://ho st"}, "must be http://host"),
+        ({**SET, "S3_ENDPOINT": "http://a%41"}, "must be http://host"),
+        ({**SET, "S3_ENDPOINT": "http://999.1.1.1"}, "must be http://host"),
+        ({**SET, "S3_ENDPOINT": "http://0x7f000001"}, "must be http://host"),
+        ({**SET, "S3_ENDPOINT": "http://[::1%25eth0:9]"}, "must be http://host"),
+        ({**SET, "S3_ENDPOINT": "http://host:99999"}, "must be http://host"),
         ({**SET, "S3_ENDPOINT": "http://host#x"}, "nothing but scheme, host and port"),
         ({**SET, "S3_TIMEOUT_SECONDS": "0"}, "S3_TIMEOUT_SECONDS must be"),
         ({**SET, "S3_TIMEOUT_SECONDS": "601"}, "S3_TIMEOUT_SECONDS must be"),
@@ -145,6 +170,11 @@ FOREIGN = {
     "AWS_READ_TIMEOUT": "1ns",
 }
 
+HEADERS = {
+    "accept", "accept-encoding", "authorization", "connection", "host", "range", "user-agent", "x-amz-content-sha256",
+    "x-amz-date",
+}  # fmt: skip
+
 _CHILD = """
 import json, sys
 from exr_inspector import inspect
@@ -188,11 +218,14 @@ def test_no_variable_but_our_own_counts(names: list[str], servers: tuple[S3Serve
     pytest.importorskip("obstore")
     server, other = servers
     other.reset_counts()
+    server.reset_counts()
     connections = other.connections
     foreign = {name: FOREIGN[name].format(other=other.endpoint) for name in names}
     assert child({**foreign, **server.environment()}) == [[[], []], ["/odd.exr", "plain.exr"]]
     assert other.connections == connections
     assert other.counts() == {}
+    assert server.counts()["get"] == 2
+    assert {name for asked in server.asked for name in asked.header_names} <= HEADERS
 
 
 def test_without_keys_nobody_is_asked_for_any(servers: tuple[S3Server, S3Server]) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("obstore")
 
@@ -93,6 +95,16 @@ def test_a_manifest_of_20_megabytes(
     assert counts["bytes_asked"] < 2 * header_bytes
     assert counts["bytes_sent"] == opened.bytes_read < 2 * header_bytes
     assert server.counts().get("head", 0) == 0
+
+
+@pytest.mark.parametrize("count", [230, 300, 400, 600, 800])
+def test_less_than_twice_the_header_where_it_is_long(count: int, server: S3Server, client: S3Client) -> None:
+    server.put("renders", "steps.exr", with_manifests(count, 20_000) + bytes(40_000_000))
+    opened = client.source("renders", "steps.exr")
+    header_bytes = inspect(opened)["file"]["header_bytes"]
+    assert header_bytes > 4 * MIB
+    assert opened.bytes_read < 2 * header_bytes
+    assert opened.requests <= 6
 
 
 def test_a_header_that_grows_a_little(server: S3Server, client: S3Client) -> None:
@@ -235,6 +247,7 @@ def test_keys_are_passed_as_they_are(key: str, server: S3Server, client: S3Clien
         ("renders", "k" * 1025, "source_not_found"),
         ("renders", "a/../b.exr", "source_unsupported"),
         ("renders", "./b.exr", "source_unsupported"),
+        ("renders", "half \ud800 of a pair.exr", "source_not_found"),
         ("", "a.exr", "source_not_found"),
         ("..", "a.exr", "source_not_found"),
         ("a bucket", "a.exr", "source_not_found"),
@@ -247,6 +260,30 @@ def test_names_that_no_object_has(bucket: str, key: str, code: str, server: S3Se
     (error,) = inspect(client.source(bucket, key))["errors"]
     assert (error["code"], error["retryable"]) == (code, False)
     assert server.counts() == {}
+
+
+@pytest.mark.parametrize("version_id", ["", "two\nlines", "\ud800", "é"])
+def test_versions_that_no_object_has(version_id: str, server: S3Server, client: S3Client) -> None:
+    (error,) = inspect(client.source("renders", "a.exr", version_id=version_id))["errors"]
+    assert (error["code"], error["retryable"]) == ("source_not_found", False)
+    assert server.counts() == {}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    bucket=st.sampled_from(["renders", "renders", "x"]) | st.text(max_size=5),
+    key=st.text(st.characters(), max_size=20) | st.text("/.a%\\\0 ", max_size=8),
+    version_id=st.none() | st.text(max_size=5),
+)
+def test_names_of_any_kind(bucket: str, key: str, version_id: str | None, server: S3Server, client: S3Client) -> None:
+    """No exception, and no other object than the one that was asked for."""
+    document = inspect(client.source(bucket, key, version_id=version_id))
+    assert [error["code"] for error in document["errors"]] in (
+        [["source_not_found"], ["source_not_regular"], ["source_unsupported"], ["source_no_permission"]]
+    )
+    if server.asked and server.asked[-1].status:
+        assert (server.asked[-1].bucket, server.asked[-1].key) == (bucket, key)
+    server.asked.clear()
 
 
 # ---- Every chunk, where that is allowed ------------------------------------------------------------------------
@@ -347,6 +384,8 @@ def test_a_source_is_closed(server: S3Server, client: S3Client) -> None:
     with opened:
         opened.read(0, 10)
         assert client.budget.held_bytes == 10
+        opened.read(10, 65536)
+        assert client.budget.held_bytes == len(SMALL.data)  # what was asked for beyond the end is given back
     assert client.budget.held_bytes == 0
     assert inspect(opened)["errors"] == []  # reads again: a source holds nothing that is closed for good
     assert inspect(client.source("renders", "closed.exr"))["file"]["header_hash"]

@@ -16,6 +16,10 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
+from exr_inspector.dataengine.outcomes import failed
+from exr_inspector.errors import Problem
+from exr_inspector.events import Delivery
+from exr_inspector.serve.metrics import Metrics
 from tests.support.serving import ROOT, Serving, asked, serving
 
 RGBA = ROOT / "fixtures" / "real" / "minimal_rgba.exr"
@@ -191,6 +195,13 @@ def test_what_is_no_http(server: Serving, request_bytes: bytes) -> None:
     assert "Traceback" not in server.log
 
 
+def test_a_head_may_have_the_attributes_of_an_event(server: Serving) -> None:
+    """64 KiB, as the events' own limit says; uvicorn's would be 16."""
+    headers = {"ce-specversion": "1.0", "ce-id": "9", "ce-source": "s", "ce-type": "t"}
+    headers |= {f"ce-extension{number}": "a" * 3000 for number in range(10)}
+    assert server.post({"path": str(RGBA)}, **headers).status == 204
+
+
 def test_a_websocket_is_not_opened(server: Serving) -> None:
     upgrade = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
@@ -258,6 +269,18 @@ def test_no_log_line_has_control_characters(server: Serving) -> None:
     server.line("forged")
     assert all(line.isprintable() for line in server.lines)
     assert not any(line.startswith("2026 INFO") for line in server.lines)
+
+
+def test_a_label_is_a_word_of_this_program() -> None:
+    metrics = Metrics()
+    outcome = failed(Delivery("file", path="/secret/path"), Problem("not_exr", "no"), is_retryable=False)
+    for code in ("not_exr", "made up \n by a file"):
+        metrics.file(outcome._replace(code=code))
+    metrics.answered(299, 0.1)
+    text = metrics.text().decode()
+    assert 'errors_total{code="not_exr"} 1.0' in text
+    assert 'errors_total{code="other"} 1.0' in text
+    assert 'http_requests_total{status="other"} 1.0' in text
 
 
 def test_metrics_have_no_paths(server: Serving) -> None:
@@ -338,6 +361,7 @@ def is_closed(connection: socket.socket) -> bool:
     [
         (("--port", "http"), {}, "a port is a number"),
         (("--port", "65536"), {}, "a port is a number"),
+        (("--host", ""), {}, "an address is needed"),
         ((), {"EXR_INSPECTOR_PORT": "x"}, "EXR_INSPECTOR_PORT"),
         ((), {"K_SINK": "ftp://a"}, "K_SINK"),
         ((), {"K_CE_OVERRIDES": "[]"}, "K_CE_OVERRIDES"),
@@ -372,6 +396,15 @@ def test_an_address_in_use_is_told() -> None:
         done = command("--port", str(port))
     assert done.returncode == 2
     assert f"port {port}: Address already in use" in done.stderr
+
+
+def test_it_listens_on_ipv6() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with Serving({}, ("--host", "::1", "--port", "0")) as server:
+        assert server.line("listening on (.*)")[1] == f"http://[::1]:{server.port}"
 
 
 def test_it_listens_on_the_loopback_address_unless_told_otherwise() -> None:

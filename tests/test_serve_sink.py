@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +18,7 @@ from exr_inspector.config_function import FunctionSettings, function_settings
 from exr_inspector.serve import sink as sink_module
 from exr_inspector.serve.results import MAX_BODY_BYTES, kept_trace, message_of, result_body
 from exr_inspector.serve.sink import FAILED, REFUSED, SENT, Sink
-from tests.support.serving import ROOT, Received, Serving, SinkServer, serving
+from tests.support.serving import ROOT, Received, Serving, SinkServer, element_event, serving
 
 RGBA = ROOT / "fixtures" / "real" / "minimal_rgba.exr"
 RICH = ROOT / "fixtures" / "real" / "rich.exr"
@@ -256,6 +259,40 @@ def test_a_sink_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.Monke
         sending = Sink(silent.url)
         assert sending.submit(MESSAGE).result(10) == FAILED
         sending.close()
+
+
+def test_a_sink_that_answers_byte_by_byte_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in a socket's time, all of them do not."""
+    monkeypatch.setattr(sink_module, "PAUSES_SECONDS", (0.0,))
+    monkeypatch.setattr(sink_module, "TRY_SECONDS", 0.4)
+    stopping = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nx: ")
+            while not stopping.wait(0.05):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        dripping = threading.Thread(target=drip, args=[listening])
+        dripping.start()
+        sending = Sink(f"http://127.0.0.1:{listening.getsockname()[1]}/")
+        try:
+            assert sending.submit(MESSAGE).result(5) == FAILED
+        finally:
+            stopping.set()
+            sending.close()
+            dripping.join()
+
+
+def test_what_failed_has_no_result_yet(server: Serving, sink: SinkServer) -> None:
+    """Where objects are is not configured here: that may be mended, so the event comes again."""
+    events = [element_event("renders", "a.exr", "failed"), envelope(id="done")]
+    answer = server.post(events, "application/cloudevents-batch+json")
+    assert answer.status == 500
+    assert [(failure["index"], failure["code"]) for failure in answer.json["failures"]] == [(0, "source_unconfigured")]
+    assert [received.headers["ce-id"] for received in sink.received] == ["done"]
 
 
 def test_what_a_sink_does_not_take_is_delivered_again(server: Serving, sink: SinkServer) -> None:

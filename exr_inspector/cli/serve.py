@@ -15,7 +15,9 @@ from exr_inspector.errors import ExrError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--host", help="the address to listen on, 127.0.0.1 by default (EXR_INSPECTOR_HOST)")
+    parser.add_argument(
+        "--host", type=_host, help="the address to listen on, 127.0.0.1 by default (EXR_INSPECTOR_HOST)"
+    )
     parser.add_argument("--port", type=_port, help="the port, 8080 by default (EXR_INSPECTOR_PORT); 0: any free one")
 
 
@@ -48,10 +50,17 @@ def _served(server: Any, settings: FunctionSettings) -> int:
     try:
         listening = server.listen(settings.host, settings.port)
     except OSError as error:
-        complain(None, f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}")
+        reason = (error.strerror or str(error)).partition(" (")[0]  # behind it Python repeats the address
+        complain(None, f"cannot listen on {settings.host}, port {settings.port}: {reason}")
         return FATAL
     with listening:
         return DONE if server.serve(settings, listening) == signal.SIGTERM else INTERRUPTED
+
+
+def _host(text: str) -> str:
+    if text.strip():
+        return text.strip()
+    raise argparse.ArgumentTypeError("an address is needed: an empty one would be all of the machine's")
 
 
 def _port(text: str) -> int:

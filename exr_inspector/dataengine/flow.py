@@ -134,6 +134,7 @@ class Flow:
                 return
             self._admitted.remove(group)
             self._in_flight -= len(group.jobs)
+            group.jobs = []  # they know their group: what was read would wait for the garbage collector
             self._admit()
             self._changed.notify_all()
 

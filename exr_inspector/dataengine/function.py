@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple
 
 from exr_inspector.config_function import FunctionSettings
 from exr_inspector.config_s3 import S3Settings, s3_settings
-from exr_inspector.config_vast import VastSettings, vast_settings
+from exr_inspector.config_vast import EVENT, VastSettings, vast_settings
 from exr_inspector.dataengine.databases import ABSENT, DOWN, STARTING, Databases, Pace
 from exr_inspector.dataengine.flow import STOPPING, Flow
 from exr_inspector.dataengine.jobs import Job, Request
@@ -156,11 +157,15 @@ class Function:
             return skipped(delivery, delivery.reason or "nothing to do")
         try:
             job.delivery = allowed(delivery, self.settings, is_by_hand=job.is_by_hand, is_served=self._is_served)
-            if job.delivery.database:
-                job.database = vast_settings(job.delivery.database, self._secrets)
+            job.database = self._brought(job.delivery)
         except ExrError as error:
             return failed(delivery, error.problem, is_retryable=False)
         return self._if_down(job) if self.settings.persist_failure == "retry" else None
+
+    def _brought(self, delivery: Delivery) -> VastSettings | None:
+        """The database that an event names an endpoint or a key of, or None. Raises SettingsError."""
+        found = vast_settings(delivery.database, self._secrets) if delivery.database else None
+        return found if found is not None and found.place == EVENT.words else None
 
     def _answer(self, job: Job, outcome: Outcome) -> None:
         self._flow.answer(job, outcome)
@@ -228,17 +233,20 @@ def _all(futures: Sequence[Future[list[Outcome]]]) -> Future[list[list[Outcome]]
     together: Future[list[list[Outcome]]] = Future()
     together.set_running_or_notify_cancel()
     lock, missing = threading.Lock(), len(futures)
+    results: list[list[Outcome]] = [[] for _ in futures]
 
-    def count(_done: Future[list[Outcome]]) -> None:
+    def keep(number: int, done: Future[list[Outcome]]) -> None:
         nonlocal missing
+        results[number] = done.result()
         with lock:
             missing -= 1
             is_last = not missing
         if is_last:
-            together.set_result([future.result() for future in futures])
+            together.set_result(results)
 
-    for future in futures:
-        future.add_done_callback(count)
+    # A future keeps its callbacks: one that knew the futures would keep their documents in a cycle.
+    for number, future in enumerate(futures):
+        future.add_done_callback(partial(keep, number))
     if not futures:
         together.set_result([])
     return together

@@ -39,6 +39,10 @@ class Remembered:
         if len(self._known) > self._largest:
             self._known.popitem(last=False)
 
+    def clear(self) -> None:
+        """Forgets everything: what was committed may be gone."""
+        self._known.clear()
+
     def file_id(self, key: bytes | None, document: Mapping[str, Any]) -> str | None:
         """Where that delivery's object is stored, if it was committed and is still the same."""
         known = self._known.get(key) if key is not None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from exr_inspector.config_vast import VastSettings
@@ -15,9 +15,13 @@ from exr_inspector.dataengine.log_lines import FileLog
 from exr_inspector.dataengine.outcomes import Observer, Outcome, failed, stored
 from exr_inspector.dataengine.remembered import Remembered, key_of, version
 from exr_inspector.errors import ExrError, Problem
-from exr_inspector.stores.base import Document, WriteResult, write_halving
+from exr_inspector.limits import MIB
+from exr_inspector.stores.base import Document, StoreError, WriteResult, write_halving
 
 Answer = Callable[[Job, Outcome], None]
+
+# Of the documents in one transaction: as tables, and on their way to the database, they take some times as much again.
+MAX_BATCH_BYTES = 32 * MIB
 
 
 class Writer:
@@ -85,7 +89,8 @@ class Writer:
         by_database: dict[VastSettings | None, list[Job]] = {}
         for job in jobs:
             by_database.setdefault(job.database, []).append(job)
-        for database, members in by_database.items():
+        portions = ((key, part) for key, members in by_database.items() for part in _portions(members))
+        for database, members in portions:
             try:
                 self._write(database, members)
             except Exception as error:  # noqa: BLE001 - an outer door: the thread lives on, each delivery is answered
@@ -127,9 +132,18 @@ class Writer:
         documents = [_document(job) for job in jobs]
         began_at = min(job.began_at for job in jobs)
         committed: dict[int, WriteResult] = {}
+        unforeseen: list[Exception] = []
 
         def write(batch: Sequence[Document]) -> list[WriteResult]:
-            results = store.write_batch(batch, inspected_at=began_at)
+            try:
+                results = store.write_batch(batch, inspected_at=began_at)
+            except ExrError:
+                raise
+            # An outer door: whatever a document brings about, the batch is halved down to it.
+            except Exception as error:  # noqa: BLE001
+                unforeseen.append(error)
+                self._log.failure(error)
+                raise StoreError(Problem("function_failed", f"{type(error).__name__} while writing")) from None
             committed.update(zip(map(id, batch), results, strict=True))
             return results
 
@@ -138,7 +152,12 @@ class Writer:
             return list(write_halving(write, documents)), None
         except ExrError as error:
             self._databases.failed(database, error)
+            if error.code == "store_schema":
+                self._remembered.clear()
             return [committed.get(id(document)) for document in documents], error
+        finally:
+            if unforeseen:
+                self._databases.failed(database, None)
 
     def _answer_written(
         self, key: _Key, jobs: Sequence[Job], result: WriteResult | None, error: ExrError | None
@@ -157,6 +176,19 @@ class Writer:
     def _answer_failed(self, jobs: Sequence[Job], problem: Problem, *, is_retryable: bool) -> None:
         for job in jobs:
             self._answer(job, failed(job.delivery, problem, job.reading.document, is_retryable=is_retryable))
+
+
+def _portions(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """The jobs, in as many transactions as their weight makes it: nearly always one."""
+    portion: list[Job] = []
+    weight_bytes = 0
+    for job in jobs:
+        if portion and weight_bytes + job.reading.weight_bytes > MAX_BATCH_BYTES:
+            yield portion
+            portion, weight_bytes = [], 0
+        portion.append(job)
+        weight_bytes += job.reading.weight_bytes
+    yield portion
 
 
 # An event's key and its object's version, or a number where an event has no id.

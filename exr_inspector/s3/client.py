@@ -71,7 +71,7 @@ class S3Client:
         `count` is called at each request. Raises SourceError, Unsatisfiable, and Unranged if the server
         ignores ranges.
         """
-        store, path = self._stores.of_object(wanted.bucket, wanted.key)
+        store, path = self._stores.of_object(wanted)
         options = {**_options(wanted), "range": (start, end)}
 
         def once() -> tuple[bytes, ObjectState]:
@@ -84,7 +84,7 @@ class S3Client:
 
     def state(self, wanted: Wanted, count: Callable[[], None]) -> ObjectState:
         """What the object is, without its bytes: a HEAD, for empty objects only, of which no range can be had."""
-        store, path = self._stores.of_object(wanted.bucket, wanted.key)
+        store, path = self._stores.of_object(wanted)
         options = {**_options(wanted), "head": True}
 
         def once() -> ObjectState:
@@ -97,7 +97,7 @@ class S3Client:
         self, wanted: Wanted, piece_bytes: int, count: Callable[[], None]
     ) -> tuple[Iterator[bytes], ObjectState]:
         """The whole object in pieces of about that size, from a server that ignores ranges. Left off, no more comes."""
-        store, path = self._stores.of_object(wanted.bucket, wanted.key)
+        store, path = self._stores.of_object(wanted)
 
         def once() -> tuple[Iterator[bytes], ObjectState]:
             count()
@@ -113,7 +113,7 @@ class S3Client:
 
     def _tried(self, once: Callable[[], _T]) -> _T:
         """The answer to a request, asked for again as long as that makes sense and the time allows."""
-        end = time.monotonic() + self.timeout_seconds
+        end = time.monotonic() + self.timeout_seconds / 2  # what is begun before takes the other half at most
         pauses = _pauses()
         while True:
             try:
@@ -122,9 +122,13 @@ class S3Client:
                 found = error.refusal
             except self._foreign as error:
                 found = refusal(error)
+            except BaseException as error:
+                if type(error).__name__ != "PanicException":  # has no module to import it from
+                    raise
+                raise _broken() from None
             pause_seconds = next(pauses, None)
             if not found.is_passing or pause_seconds is None or time.monotonic() + pause_seconds > end:
-                raise _raised(found) from None  # what obstore says has the endpoint in it
+                raise _raised(found)
             time.sleep(pause_seconds)
 
     def _pieces(self, stream: Iterator[bytes]) -> Iterator[bytes]:
@@ -132,6 +136,11 @@ class S3Client:
             yield from stream
         except self._foreign as error:
             raise refusal(error).error() from None
+
+
+def _broken() -> SourceError:
+    """Of what obstore takes for impossible: an endpoint's name that no resolver would have, for one."""
+    return SourceError(Problem("source_unsupported", "obstore cannot make this request: is S3_ENDPOINT right?"))
 
 
 def _interruptible(call: Callable[[], _T]) -> _T:

@@ -31,6 +31,9 @@ _WORTH_BYTES = 4 * MIB
 
 MOST_RESTARTS = 2
 
+# For other readers' bytes. Not in vain unless somebody never closes a source.
+_MOST_WAIT_SECONDS = 600.0
+
 # Leaders nearer to each other than this come in one range: to read on takes no longer than to ask again.
 NEAR_BYTES = 64 * KIB
 # One such range, so that several fit into memory at once.
@@ -97,8 +100,7 @@ class S3Source(Source):
         return data
 
     def _take(self, size_bytes: int) -> None:
-        seconds = self._client.timeout_seconds
-        if not self._client.budget.take(self._share, size_bytes, timeout_seconds=seconds):
+        if not self._client.budget.take(self._share, size_bytes, timeout_seconds=_MOST_WAIT_SECONDS):
             raise SourceError(Problem("source_failed", "too many bytes of other objects are in flight"))
 
     def _read(self, offset: int, size_bytes: int) -> bytes:
@@ -145,6 +147,7 @@ class S3Source(Source):
         """From a server that ignores ranges: its answer is read as far as it is needed."""
         if self._stream is None:
             self._stream, state = self._client.stream(self._wanted(), FIRST_RANGE_BYTES, self._count)
+            self._position, self._rest = 0, b""
             self._accept(state)
         if offset < self._position:
             raise _unranged()

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from exr_inspector.config_s3 import S3Settings
 from exr_inspector.errors import Problem, SourceError
+from exr_inspector.s3.records import Wanted
 from exr_inspector.settings import wrong
 
 # S3: 3 to 63 of these; older buckets and other stores are less strict.
@@ -42,6 +43,7 @@ class Stores:
 
     def __init__(self, settings: S3Settings) -> None:
         self._make = _obstore().store.S3Store
+        self._foreign = import_module("obstore.exceptions").BaseError
         self._settings = settings
         self._kept: OrderedDict[str, Any] = OrderedDict()
         self._lock = Lock()
@@ -49,12 +51,14 @@ class Stores:
         if has_keys is settings.is_anonymous:
             raise wrong("either keys are needed, or S3_ANONYMOUS", code="source_unconfigured")
 
-    def of_object(self, bucket: str, key: str) -> tuple[Any, str]:
+    def of_object(self, wanted: Wanted) -> tuple[Any, str]:
         """A store, and the path within it that stands for an object. Raises SourceError for impossible names."""
+        bucket, key = wanted.bucket, wanted.key
         _check_names(bucket, key)
+        _check_version(wanted.version_id)
         if _is_plain(key):
             return self._of_bucket(bucket), key
-        return self._exact(f"{bucket}/{quote(key.encode('utf-8', 'surrogateescape'))}"), ""
+        return self._exact(f"{bucket}/{quote(_bytes_of(key))}"), ""
 
     def _exact(self, target: str) -> Any:
         """A store whose empty path is this very target.
@@ -73,17 +77,19 @@ class Stores:
         return store
 
     def _store(self, bucket: str, endpoint: str, *, is_virtual: bool) -> Any:
-        return self._make(
-            bucket,
-            endpoint=endpoint,
-            aws_endpoint_url_s3=endpoint,
-            region=self._settings.region,
-            virtual_hosted_style_request=is_virtual,
-            client_options=self._client_options(),
-            retry_config={"max_retries": 0},  # retried by the client, which bounds the time of all tries together
-            **self._identity(),
-            **_NOT_FROM_THE_ENVIRONMENT,
-        )
+        options = {
+            "endpoint": endpoint,
+            "aws_endpoint_url_s3": endpoint,
+            "region": self._settings.region,
+            "virtual_hosted_style_request": is_virtual,
+            "client_options": self._client_options(),
+            "retry_config": {"max_retries": 0},  # retried by the client, which bounds the time of all tries together
+        }
+        try:
+            return self._make(bucket, **options, **self._identity(), **_NOT_FROM_THE_ENVIRONMENT)
+        except self._foreign:  # it does not know an option
+            message = "this version of obstore cannot be used: pip install 'exr-inspector[s3]'"
+            raise SourceError(Problem("source_unsupported", message)) from None
 
     def _identity(self) -> dict[str, Any]:
         """Keys by a provider: given as they are, a session token of the environment would be added to them."""
@@ -129,10 +135,22 @@ def _check_names(bucket: str, key: str) -> None:
     check_bucket(bucket)
     if not key:
         raise SourceError(Problem("source_not_regular", "a bucket, not an object: s3://bucket/key is needed"))
-    if len(key.encode("utf-8", "surrogateescape")) > MAX_KEY_BYTES:
+    if len(_bytes_of(key)) > MAX_KEY_BYTES:
         raise SourceError(Problem("source_not_found", f"a key has at most {MAX_KEY_BYTES} bytes"))
     if not {".", ".."}.isdisjoint(key.split("/")):
         raise SourceError(Problem("source_unsupported", "a key with . or .. between slashes cannot be asked for"))
+
+
+def _bytes_of(key: str) -> bytes:
+    try:
+        return key.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a pair, out of JSON
+        raise SourceError(Problem("source_not_found", "no key can have that name")) from None
+
+
+def _check_version(version_id: str | None) -> None:
+    if version_id is not None and not (version_id.isascii() and version_id.isprintable() and version_id):
+        raise SourceError(Problem("source_not_found", "no version can have that name"))
 
 
 def check_bucket(bucket: str) -> None:

@@ -1,8 +1,7 @@
-"""The HTTP contract: what is posted, what is answered. The table of routes is at the end."""
+"""The HTTP contract: what is posted, and what is answered."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from exr_inspector.dataengine.function import Function, Outcome
 from exr_inspector.errors import CODES
 from exr_inspector.events import EventError, from_http
 from exr_inspector.serve.body import Body, Gone, Refused, Room
+from exr_inspector.serve.futures import result_of
 from exr_inspector.serve.metrics import CONTENT_TYPE, Metrics
 from exr_inspector.serve.outgoing import Outgoing
 from exr_inspector.serve.results import kept_trace
@@ -106,7 +106,7 @@ class Application:
         """Which events must be delivered again."""
         waiting = self._function.submit_batch(events)
         events = [_known(event) for event in events]
-        outcomes = await asyncio.wrap_future(waiting)
+        outcomes = await result_of(waiting)
         is_retrying = self._settings.persist_failure == "retry"
         failed = {index: code for index, each in enumerate(outcomes) if (code := _retried(each))} if is_retrying else {}
         done = {index: event for index, event in enumerate(events) if index not in failed}

@@ -10,8 +10,9 @@ from typing import Any
 from exr_inspector.config_function import FunctionSettings
 from exr_inspector.dataengine.function import Outcome
 from exr_inspector.errors import shown
+from exr_inspector.serve.futures import result_of
 from exr_inspector.serve.metrics import Metrics
-from exr_inspector.serve.results import message_of, result_of
+from exr_inspector.serve.results import message_of, returned
 from exr_inspector.serve.sink import FAILED, REFUSED, SENT, Sink
 
 Event = Mapping[str, Any]
@@ -46,9 +47,9 @@ class Outgoing:
         if self._sink is None:
             return []
         messages = [
-            message_of(event, result_of(outcomes[index]), trace, self._settings) for index, event in events.items()
+            message_of(event, returned(outcomes[index]), trace, self._settings) for index, event in events.items()
         ]
-        words = await asyncio.gather(*(asyncio.wrap_future(self._sink.submit(message)) for message in messages))
+        words = await asyncio.gather(*(result_of(self._sink.submit(message)) for message in messages))
         for event, word in zip(events.values(), words, strict=True):
             self._tell(event, word)
         return [index for index, word in zip(events, words, strict=True) if word == FAILED]

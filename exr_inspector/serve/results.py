@@ -95,7 +95,7 @@ def kept_trace(values: Mapping[str, Any]) -> dict[str, str]:
 # ---- The body
 
 
-def result_of(outcomes: Sequence[Outcome]) -> Result:
+def returned(outcomes: Sequence[Outcome]) -> Result:
     """What the function returns for an event: the document with `persistence`, or `documents`, several of them."""
     results = [outcome.result() for outcome in outcomes]
     return results[0] if len(results) == 1 else {"documents": results}

@@ -15,6 +15,7 @@ import uvicorn
 
 from exr_inspector.config_function import FunctionSettings
 from exr_inspector.dataengine.function import Function
+from exr_inspector.limits import MAX_EVENT_HEADER_CHARACTERS
 from exr_inspector.serve.application import Application
 from exr_inspector.serve.log import logger
 from exr_inspector.serve.metrics import Metrics
@@ -24,8 +25,8 @@ from exr_inspector.serve.protocol import bounded_protocol
 _MORE_CONNECTIONS = 64
 _KEEP_ALIVE_SECONDS = 30
 _BACKLOG = 1024
-# Documents stand in cycles with their futures: looked for less often, as a command does, they take 60 MB more.
-_GARBAGE_THRESHOLD = 1_000
+# Documents are many objects and no cycles: looking for those as often as Python does takes a tenth of the time.
+_GARBAGE_THRESHOLD = 100_000
 # Of the grace time, what is kept for the function's own end after the last answer.
 _LAST_SHARE = 0.2
 
@@ -75,6 +76,7 @@ def _configuration(application: Application, settings: FunctionSettings) -> uvic
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        h11_max_incomplete_event_size=MAX_EVENT_HEADER_CHARACTERS,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.grace_seconds * (1 - _LAST_SHARE),  # type: ignore[arg-type]
     )

@@ -80,27 +80,19 @@ class Sink:
         """The answer's status, 0 if there is none."""
         connection = self._connection()
         try:
-            with self._deadline(connection):
+            with _deadline(connection) as is_over:
                 connection.request("POST", self._target(), body=message.body, headers=self._headers(message))
                 answer = connection.getresponse()
                 answer.read(_MAX_ANSWER_BYTES)
         except (OSError, http.client.HTTPException, ValueError):
             connection.close()
             return 0
+        if is_over.is_set():  # what was read is what had come when it was cut
+            connection.close()
+            return 0
         if not answer.isclosed():  # a longer answer: not read, and so in the next one's way
             connection.close()
         return answer.status
-
-    @contextmanager
-    def _deadline(self, connection: http.client.HTTPConnection) -> Iterator[None]:
-        """Cuts the connection when the time of a try is over: a socket's own timeout counts for each byte anew."""
-        timer = threading.Timer(TRY_SECONDS, _disconnect, [connection])
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
 
     def _connection(self) -> http.client.HTTPConnection:
         """The connection of the thread that asks."""
@@ -117,6 +109,24 @@ class Sink:
 
     def _headers(self, message: Message) -> dict[str, str]:
         return {**message.headers, "user-agent": f"exr-inspector/{__version__}"}
+
+
+@contextmanager
+def _deadline(connection: http.client.HTTPConnection) -> Iterator[threading.Event]:
+    """Cuts the connection when a try's time is over, and tells it: a socket's timeout counts for each byte anew."""
+    is_over = threading.Event()
+
+    def cut() -> None:
+        is_over.set()
+        _disconnect(connection)
+
+    timer = threading.Timer(TRY_SECONDS, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield is_over
+    finally:
+        timer.cancel()
 
 
 def _outcome(status: int) -> str:

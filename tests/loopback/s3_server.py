@@ -53,6 +53,7 @@ class Asked(NamedTuple):
     range: str | None
     if_match: str | None
     status: int
+    header_names: frozenset[str]
 
 
 class Dropped(Exception):
@@ -232,7 +233,8 @@ class S3Server:
 
 def _asked(request: Request, status: int) -> Asked:
     headers = request.headers
-    return Asked(request.op, request.bucket, request.key, headers.get("range"), headers.get("if-match"), status)
+    asked = (headers.get("range"), headers.get("if-match"), status, frozenset(headers))
+    return Asked(request.op, request.bucket, request.key, *asked)
 
 
 def _spoil(answer: Answer, fault: Fault) -> None:

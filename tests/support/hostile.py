@@ -127,7 +127,8 @@ class Hostile:
         change = self.dice.randrange(4)
         if change == 0 and isinstance(container, dict):
             container.pop(key)
-        elif change == 1 and isinstance(container, dict):
+        elif change == 1 and isinstance(container, dict) and container[key] not in EVENT_KEYS:
+            # A key in the place of a path is one: nobody knows that it is a secret.
             container[self.dice.choice(("path", "key", "bucket", "data", "Records", "id", "config"))] = container[key]
         else:
             container[key] = copy.deepcopy(self.dice.choice(self._values))

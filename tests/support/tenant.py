@@ -23,7 +23,7 @@ SOURCES = (
 # What a shell, docker or JSON might take apart.
 SECRETS = {
     "VAST_DB_ACCESS_KEY": "AK one two",
-    "VAST_DB_SECRET_KEY": """q"uo'te$HOME`id`#\\end""",
+    "VAST_DB_SECRET_KEY": """AK one two q"uo'te$HOME`id`#\\end""",  # the key above, and more
     "S3_ACCESS_KEY": "$(touch pwned)",
     "S3_SECRET_KEY": "  =lead&ing;|tail!*é ",
 }
