@@ -16,7 +16,7 @@ pytest.importorskip("uvicorn")
 
 from exr_inspector.config_function import FunctionSettings, function_settings
 from exr_inspector.serve import sink as sink_module
-from exr_inspector.serve.results import MAX_BODY_BYTES, kept_trace, message_of, result_body
+from exr_inspector.serve.results import MAX_EVENT_BYTES, kept_trace, message_of, result_body
 from exr_inspector.serve.sink import FAILED, REFUSED, SENT, Sink
 from tests.support.serving import ROOT, Received, Serving, SinkServer, element_event, serving
 
@@ -167,7 +167,7 @@ def test_values_are_cut_at_4_kib() -> None:
 )
 def test_an_event_is_below_1_mib_whatever_the_file(large: dict[str, Any], left_out: list[str] | None) -> None:
     body = result_body(large)
-    assert len(body) <= MAX_BODY_BYTES < 1 << 20
+    assert len(body) <= MAX_EVENT_BYTES < 1 << 20
     told = json.loads(body)
     assert told.get("left_out") == left_out
     assert told["file"] == large["file"]
@@ -176,7 +176,7 @@ def test_an_event_is_below_1_mib_whatever_the_file(large: dict[str, Any], left_o
 
 def test_several_files_of_one_event_share_its_size() -> None:
     body = result_body({"documents": [document(b"v" * 3000) for _ in range(300)]})
-    assert len(body) <= MAX_BODY_BYTES
+    assert len(body) <= MAX_EVENT_BYTES
     told = json.loads(body)
     assert len(told["documents"]) == 300
     assert all(each["persistence"]["status"] == "success" for each in told["documents"])
@@ -202,6 +202,18 @@ def test_long_attributes_do_not_grow_the_event() -> None:
     assert message.headers["ce-id"] == again.headers["ce-id"] != message.headers["ce-partitionkey"]
     first, second = (message_of({}, document(b"v"), {}, SETTINGS).headers["ce-id"] for _ in range(2))
     assert first != second
+
+
+def test_headers_count_as_parts_of_the_event() -> None:
+    """Quoted, an override can be nine times as long."""
+    settings = function_settings({"K_CE_OVERRIDES": json.dumps({"extensions": {"x": "\u20ac" * 2500}})})
+    large = document(b"v", channels=3950)
+    for event in ({"id": "1"}, {"id": "\u20ac" * 2000, "partitionkey": "\u20ac" * 2000}):
+        message = message_of(event, large, {}, settings)
+        assert sum(len(name) + len(value) + 4 for name, value in message.headers.items()) > 20_000
+        assert len(message.body) + sum(map(len, message.headers.values())) < 1 << 20
+        assert json.loads(message.body)["left_out"] == ["attributes", "channels"]
+    assert "left_out" not in json.loads(message_of({"id": "1"}, large, {}, SETTINGS).body)
 
 
 def test_overrides_come_last() -> None:

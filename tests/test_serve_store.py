@@ -187,6 +187,20 @@ def test_a_lost_answer_of_a_commit_is_settled(server: Serving, vast: VastServer,
     assert [row["inspection_count"] for row in rows(vast, "lost/")] == [1, 1, 1]
 
 
+def test_a_database_that_goes_away_and_comes_back(server: Serving, vast: VastServer, s3: S3Server) -> None:
+    events = events_of(put(s3, "away", 2))
+    vast.stop()
+    try:
+        answers = [server.post(events, BATCH).status for _ in range(2)]
+        assert set(answers) <= {500, 503}  # what the first one learns, the second one may know
+        assert server.get("/liveness").status == 200
+    finally:
+        vast.start()
+    server.ready()
+    assert server.post(events, BATCH).status == 204
+    assert [row["inspection_count"] for row in rows(vast, "away/")] == [1, 1]
+
+
 def test_a_database_that_is_down_at_the_start(s3: S3Server) -> None:
     """Alive, not ready, nothing taken; ready when the database is there."""
     key = put(s3, "late", 1)[0]

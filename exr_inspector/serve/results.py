@@ -23,8 +23,8 @@ from exr_inspector.limits import KIB, MIB
 EVENT_TYPE = "vastdata.com:Function"
 SOURCE_PREFIX = "vastdata.com:"
 MAX_VALUE_BYTES = 4 * KIB
-# The event has less than 1 MiB; its headers take a part of that.
-MAX_BODY_BYTES = MIB - 32 * KIB
+# Of headers and body; what HTTP adds fits in the rest of 1 MiB.
+MAX_EVENT_BYTES = MIB - KIB
 _MAX_ATTRIBUTE_CHARACTERS = 2 * KIB
 _MAX_ERRORS = 20
 
@@ -54,7 +54,8 @@ def message_of(
     for name in ("traceparent", "tracestate"):
         if value := trace.get(name) or attributes.get(name):
             headers[name] = value
-    return Message(headers, result_body(result))
+    head_bytes = sum(len(name) + len(value) + 4 for name, value in headers.items())
+    return Message(headers, result_body(result, MAX_EVENT_BYTES - head_bytes))
 
 
 def _attributes(event: Mapping[str, Any], trace: Mapping[str, str], settings: FunctionSettings) -> dict[str, str]:
@@ -128,15 +129,15 @@ STEPS: tuple[Callable[[Result], Result], ...] = (
 )
 
 
-def result_body(result: Result) -> bytes:
-    """A result as JSON, below 1 MiB: of one file, or of several (`documents`)."""
+def result_body(result: Result, max_bytes: int = MAX_EVENT_BYTES) -> bytes:
+    """A result as JSON of at most so many bytes: of one file, or of several (`documents`)."""
     documents = result.get("documents")
     is_single = not isinstance(documents, list)
     few: list[Result] = [result] if is_single else list(documents or ())
     for step in STEPS:
         few = [step(document) for document in few]
         body = _json(few[0] if is_single else {**result, "documents": few})
-        if len(body) <= MAX_BODY_BYTES:
+        if len(body) <= max_bytes:
             return body
     return _json({"left_out": ["documents"], "count": len(few)})
 
