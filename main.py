@@ -5,14 +5,12 @@ Where the platform is to hand over batches, it wants a handler that says so: nam
     handler = batches
 """
 
-import gc
-
 from exr_inspector.dataengine import batch_handler, handler, init
+from exr_inspector.garbage import look_rarely
 
 __all__ = ["batches", "handler", "init"]
 
-# Documents have no cycles, so looking for them finds nothing; by default it takes a tenth of the time.
-gc.set_threshold(100_000)
+look_rarely()
 
 try:
     from vast.dataengine.sdk import event_batching_handler  # the platform's runtime has it; PyPI has not

@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from exr_inspector.app import inspect, unread_document
 from exr_inspector.errors import DocumentError, Problem
+from exr_inspector.garbage import look_rarely
 from exr_inspector.stores.base import Document
 from exr_inspector.tables import Tables, documents_to_tables
 from exr_inspector.tables.values import cut_document
@@ -250,6 +251,7 @@ def _tasks(pipe: IO[bytes]) -> Iterator[Task]:
 
 def main() -> None:
     """Answers tasks until there are no more."""
+    look_rarely()
     incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
     with suppress(BrokenPipeError):
         for task in _tasks(incoming):

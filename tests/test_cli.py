@@ -34,6 +34,7 @@ from exr_inspector.cli.json_text import json_pieces
 from exr_inspector.cli.main import COMMANDS, _parser, main
 from exr_inspector.cli.output import Output
 from exr_inspector.cli.schema import Options as SchemaOptions
+from tests.support.interrupts import heed_interrupts
 
 HOME = Path(__file__).parent.parent
 FIXTURES = HOME / "fixtures"
@@ -729,11 +730,6 @@ def started(*arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [*COMMAND, *arguments], env=environment(), stderr=subprocess.PIPE, preexec_fn=heed_interrupts, **options
     )
-
-
-def heed_interrupts() -> None:
-    """Whoever runs the tests in the background has them ignore SIGINT, and a child inherits that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def waits_for_stdin(process: subprocess.Popen[bytes]) -> None:

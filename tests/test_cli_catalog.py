@@ -24,6 +24,7 @@ from exr_inspector.tables import SCHEMAS, TABLES
 from tests.store_contract import document
 from tests.support import small_catalog
 from tests.support.fixture_files import FOLDER
+from tests.support.interrupts import heed_interrupts
 from tests.support.small_catalog import BEAUTY, SH010, XYZ, SmallCatalog
 
 ROOT = Path(__file__).parent.parent
@@ -201,7 +202,7 @@ def test_ctrl_c_ends_a_query_that_would_take_years(made: SmallCatalog) -> None:
         [sys.executable, "-m", "exr_inspector", "query", "--db", made.db, "--sql", sql],
         cwd=ROOT,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=heed_interrupts,
     )
     with process:
         time.sleep(1.5)

@@ -24,6 +24,7 @@ from exr_inspector.scan_objects import objects_below
 from exr_inspector.stores.duckdb import DuckDBStore
 from tests.loopback.s3_server import S3Server
 from tests.support.exr_bytes import scanline_file
+from tests.support.interrupts import heed_interrupts
 
 ROOT = Path(__file__).parent.parent
 SMALL = scanline_file(4, 4).data
@@ -53,6 +54,7 @@ def start(server: S3Server, *arguments: str, **environment: str) -> subprocess.P
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
 
 

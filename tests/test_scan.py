@@ -29,6 +29,7 @@ from exr_inspector.tables import Tables, documents_to_tables, file_id
 from tests.support import exr_bytes
 from tests.support.deadly import make_files_deadly
 from tests.support.fixture_files import FILES
+from tests.support.interrupts import heed_interrupts
 
 ROOT = Path(__file__).parent.parent
 LONG_AGO = 1_700_000_000
@@ -411,7 +412,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+        preexec_fn=heed_interrupts,
     )
 
 

@@ -6,7 +6,6 @@ interruption like any other.
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from exr_inspector.cli.escape import complain, say
 from exr_inspector.cli.output import OutputError
 from exr_inspector.cli.status import FATAL, INTERRUPTED, NOBODY_LISTENS, WRONG_USAGE, UsageError
+from exr_inspector.garbage import look_rarely
 
 if TYPE_CHECKING:
     from exr_inspector.cli.arguments import Parser
@@ -56,12 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def program() -> int:
-    """`main` as a process of its own.
-
-    Starting makes many objects and no garbage: looking for it would take a tenth of the time. Later it is looked
-    for all the same, though less often, since a run may have a million files.
-    """
-    gc.set_threshold(100_000)
+    """`main` as a process of its own."""
+    look_rarely()
     return main()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -25,8 +24,6 @@ from exr_inspector.serve.protocol import bounded_protocol
 _MORE_CONNECTIONS = 64
 _KEEP_ALIVE_SECONDS = 30
 _BACKLOG = 1024
-# Documents are many objects and no cycles: looking for those as often as Python does takes a tenth of the time.
-_GARBAGE_THRESHOLD = 100_000
 # Of the grace time, what is kept for the function's own end after the last answer.
 _LAST_SHARE = 0.2
 
@@ -90,7 +87,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(settings: FunctionSettings, listening: socket.socket) -> int:
     """Serves until a signal comes; returns its number. Raises SettingsError, and SourceError if S3 has no client."""
-    gc.set_threshold(_GARBAGE_THRESHOLD)
     told = logger()
     metrics = Metrics()
     function = Function(settings, logger=told, observer=metrics, is_served=True)
