@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import posixpath
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -329,6 +330,13 @@ def test_a_relative_path_is_taken_from_the_working_directory(monkeypatch: pytest
     assert tables.normalize_path("C:x.exr") == f"{here}/C:x.exr"
     (tmp_path / "link").symlink_to("/")
     assert tables.normalize_path("link/a.exr") == f"{here}/link/a.exr"
+
+
+@given(st.text(alphabet="/.a: \n\u20ac", min_size=1, max_size=12))
+@settings(max_examples=500)
+def test_normalized_as_posix_says(path: str) -> None:
+    """Python's own rule, but that it keeps two slashes at the front."""
+    assert tables.normalize_path(f"/{path}") == posixpath.normpath(f"/./{path}")
 
 
 @given(st.text(alphabet="ab./\\:s3C", max_size=20))

@@ -65,10 +65,10 @@ def files_below(directory: str) -> Iterator[str]:
 def _entries(directory: str) -> list[tuple[str, bool]]:
     """Path and kind of what is read of a directory, in order."""
     with os.scandir(directory) as entries:
-        named = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+        named = sorted((entry.name, entry.is_dir(follow_symlinks=False), entry.path) for entry in entries)
     return [
-        (os.path.join(directory, name), is_a_directory)
-        for name, is_a_directory in named
+        (path, is_a_directory)
+        for name, is_a_directory, path in named
         if is_a_directory or name.lower().endswith(EXTENSIONS)
     ]
 

@@ -21,6 +21,8 @@ FILE_ID_DIGITS = 32
 MAX_PATH_BYTES = 64 * 1024
 
 _DRIVE = re.compile(r"[A-Za-z]:(?=/|\Z)")
+# Most paths are as they should be; a scan asks for each file's.
+_NORMAL = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[^/\\]+)+\Z")
 
 
 def normalize_path(path: str | os.PathLike[str]) -> str:
@@ -29,7 +31,7 @@ def normalize_path(path: str | os.PathLike[str]) -> str:
     A path that is not absolute is taken from the working directory. `..` at the root is dropped.
     """
     text = os.fspath(path)
-    if text.startswith("s3://"):
+    if _NORMAL.match(text) or text.startswith("s3://"):
         return text
     text = text.replace("\\", "/")
     if not text.startswith("/") and not _DRIVE.match(text):
