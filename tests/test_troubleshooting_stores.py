@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from exr_inspector import doctor, inspect, scan_readers
 from exr_inspector.catalog import Catalog
-from exr_inspector.errors import CODES, Problem
+from exr_inspector.errors import Problem
 from exr_inspector.settings import Secret
 from exr_inspector.stores import vast_store
 from exr_inspector.stores.base import StoreError, WriteResult, write_halving
@@ -97,7 +97,6 @@ def test_39_not_stored() -> None:
     check(39, Said(problem["message"], problem["code"]))
 
 
-@pytest.mark.skipif("source_reader_died" not in CODES, reason="not built yet")
 def test_38_a_reading_process_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def dying() -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -19,8 +19,6 @@ FIXTURES = ROOT / "fixtures"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODES = re.compile(r"^Codes? (`.+`)\.$|^No code\.$", re.MULTILINE)
 _PREFIX = re.compile(r"exr-inspector: |(?:ok|warning|failed) +[a-z ]+?  +")
-# Comes with the reading processes that are followed by others.
-COMING = {"source_reader_died"}
 
 
 class Case(NamedTuple):
