@@ -620,6 +620,12 @@ def test_validation_is_in_the_document() -> None:
     assert finding["rule"] == "policy.readable"
 
 
+def test_a_policy_that_cannot_be_read_is_told_once() -> None:
+    ran = run("--policy", "missing", RGBA, PIXEL)
+    assert ran.status == 1
+    assert ran.err.splitlines() == ["exr-inspector: missing: the policy cannot be read: No such file or directory"]
+
+
 def test_the_schema() -> None:
     ran = run("schema")
     assert (ran.status, ran.err) == (0, "")

@@ -120,6 +120,7 @@ class Reading:
 
     def __init__(self, options: Options) -> None:
         self.status = DONE
+        self._has_told_of_policy = False
         self._options = options
         self._config = {
             "integrity": options.integrity,
@@ -160,9 +161,18 @@ class Reading:
         for error in document["errors"]:
             if error["severity"] == "fatal":
                 self._fatal(path, error["message"] + self._advice(path))
+            elif error["code"] == "policy_unreadable":
+                self._tell_of_policy(error["message"])
         is_broken = document["integrity"]["status"] in self._options.fail_on
         if is_broken or document["validation"].get("status") == "failed":
             self.status = max(self.status, FAILED)
+
+    def _tell_of_policy(self, message: str) -> None:
+        """Once: it is the same for every file, and none can be judged."""
+        if not self._has_told_of_policy:
+            self._has_told_of_policy = True
+            self._progress.clear()
+            complain(self._options.policy, message)
 
     def _fatal(self, path: str, message: str) -> None:
         self.status = FATAL
