@@ -106,10 +106,10 @@ class Writer:
         started = time.monotonic()
         firsts = [members[0] for members in twins.values()]
         results, error = self._written(database, firsts)
+        if self._observer is not None:  # before the answers: whoever has one finds its batch counted
+            self._observer.batch(len(firsts), time.monotonic() - started)
         for (key, members), result in zip(twins.items(), results, strict=True):
             self._answer_written(key, members, result, error)
-        if self._observer is not None:
-            self._observer.batch(len(firsts), time.monotonic() - started)
 
     def _to_write(self, database: VastSettings | None, jobs: Sequence[Job]) -> dict[_Key, list[Job]]:
         """What was not committed before; the same event about the same object stands together."""
